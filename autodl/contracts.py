@@ -1,0 +1,272 @@
+"""The contracts: the whole architecture on one page.
+
+    columns ─Modality─► tensor ─Encoder─► tokens ─Fusion─► one vector ─head─► outputs ─Loss─► one value a row
+                                                              Optimizer: one update of a whole pack
+                                                              Explainer: network + inputs → attribution
+
+A component is one file in a room, called as the file; a subclass documents what is its own and nothing that stands here.
+Whoever writes one runs the suite of ``autodl.testing`` over it. Shapes are written in einops axis names.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from autodl.records import Attribution, Column, InputSpec, Schema, Stored, Task, TaskKind
+from autodl.space import Space
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+Inputs: TypeAlias = dict[str, Tensor]
+"""Input name → ``batch *shape``; always floating point; iterated in sorted key order. A missing row is all NaN."""
+
+Noise: TypeAlias = Callable[..., Tensor]
+"""``noise(batch, 3)`` draws ``members batch 3`` uniform numbers in [0, 1), each member's from its own generator."""
+
+
+class Modality(ABC):
+    """Columns → one tensor.
+
+    The settings in ``space`` that are structural decide what ``transform`` returns; the ``per_member`` ones are
+    augmentation, and reach ``augment`` only.
+
+    Args:
+        columns: The columns claimed for one input.
+        settings: One value for each structural knob of ``space`` that counts.
+    """
+
+    space: ClassVar[Space] = Space()
+
+    def __init__(self, columns: Sequence[Column], **settings: Any) -> None:
+        self.columns = tuple(columns)
+        self.settings = settings
+
+    @classmethod
+    @abstractmethod
+    def claim(cls, schema: Schema) -> dict[str, list[str]]:
+        """Return, by input name, the columns that this modality takes; empty where there are none."""
+
+    @abstractmethod
+    def fit(self, rows: pd.DataFrame, targets: np.ndarray, task: Task, seed: int) -> InputSpec:
+        """Learn from training rows alone what ``transform`` needs.
+
+        Args:
+            rows: The training rows, all columns of the table.
+            targets: ``(rows,)``: class index (int64) or number (float64).
+            task: What is predicted.
+            seed: For whatever is drawn by chance.
+        """
+
+    @abstractmethod
+    def transform(self, rows: pd.DataFrame) -> Stored:
+        """Return the rows as they are kept in memory; a missing or broken cell never raises."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Return all that ``from_state`` needs: JSON-able values and numpy arrays, nested in dicts."""
+
+    @classmethod
+    @abstractmethod
+    def from_state(cls, columns: Sequence[Column], settings: Mapping[str, Any], state: Mapping[str, Any]) -> Modality:
+        """Rebuild a fitted modality that transforms to the same numbers."""
+
+    @classmethod
+    def augment(cls, batch: Tensor, settings: Mapping[str, Tensor], noise: Noise) -> Tensor:
+        """Return a training batch changed by chance.
+
+        Shape:
+            batch: members batch *shape
+            settings: ``per_member`` knobs, each ``(members,)``; a Choice of strings as the index of its option.
+        """
+        return batch
+
+
+class Encoder(nn.Module, ABC):
+    """Tensor → tokens; a model family.
+
+    Activations are modules, one object per use; dropout is ``autodl.contracts.Dropout``; no running statistics are
+    updated in place; a ``per_member`` setting must be a buffer, as members of a pack differ in it.
+
+    Attributes:
+        space: Its hyperparameters.
+        width: Width of the tokens it emits.
+        convolutional: Whether it convolves. ``vmap`` makes grouped convolutions of these, which a CPU runs ten times
+            slower, so that packs of them hold one member there.
+    """
+
+    space: ClassVar[Space] = Space()
+    convolutional: ClassVar[bool] = False
+    width: int
+
+    @classmethod
+    @abstractmethod
+    def accepts(cls, spec: InputSpec) -> bool:
+        """Whether it can encode such an input, told by shape and kinds of features, never by a modality's name."""
+
+    @classmethod
+    def space_for(cls, spec: InputSpec) -> Space:
+        """The knobs that make sense for this input; ``space`` unless narrowed."""
+        return cls.space
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape: batch *shape → batch tokens width."""
+
+
+class Fusion(nn.Module, ABC):
+    """Tokens of several inputs → one vector.
+
+    Args:
+        widths: Width of the tokens of each input; iterated in sorted order.
+    """
+
+    space: ClassVar[Space] = Space()
+    width: int
+
+    @abstractmethod
+    def forward(self, tokens: dict[str, Tensor], present: dict[str, Tensor]) -> Tensor:
+        """Shape: {input: batch tokens width}, {input: batch, 1 where there and 0 where missing} → batch width."""
+
+
+class Loss(ABC):
+    """Outputs, targets → one value a row, so that members and row weights stay apart.
+
+    Args:
+        class_counts: ``(classes,)``: training rows of each class; empty for regression.
+    """
+
+    space: ClassVar[Space] = Space()
+    tasks: ClassVar[frozenset[TaskKind]]
+
+    def __init__(self, class_counts: Tensor) -> None:
+        self.class_counts = class_counts
+
+    @abstractmethod
+    def __call__(self, outputs: Tensor, targets: Tensor, settings: Mapping[str, Tensor]) -> Tensor:
+        """Shape: members batch outputs, members batch (class index, or standardised number), each (members, 1)
+        → members batch."""
+
+
+@dataclass(frozen=True)
+class ParameterLayout:
+    """Where each parameter of a network lies in its row of the pack's flat matrix.
+
+    Attributes:
+        names: As in ``named_parameters``.
+        shapes: Of each parameter, without members.
+        offsets: First position of each; ``offsets[i] + prod(shapes[i])`` is past its last.
+        hidden: Whether it is a hidden matrix or filter bank (not an embedding, not in the head, at least two axes).
+    """
+
+    names: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    offsets: tuple[int, ...]
+    hidden: tuple[bool, ...]
+
+    def view(self, flat: Tensor, index: int) -> Tensor:
+        """Parameter ``index`` as a view. Shape: members parameters → members *shape."""
+        shape = self.shapes[index]
+        length = 1
+        for size in shape:
+            length *= size
+        start = self.offsets[index]
+        return flat[:, start : start + length].view(flat.shape[0], *shape)
+
+
+class Optimizer(ABC):
+    """One update of a whole pack, in place; every member has its own settings.
+
+    Knobs are numbers or booleans and all ``per_member``; ``learning_rate`` and ``weight_decay`` go by these names.
+
+    Args:
+        layout: Where each parameter lies.
+    """
+
+    space: ClassVar[Space] = Space()
+
+    def __init__(self, layout: ParameterLayout) -> None:
+        self.layout = layout
+
+    @abstractmethod
+    def initial_state(self, parameters: Tensor) -> dict[str, Tensor]:
+        """Return what is kept between updates, each with members first. Shape of ``parameters``: members parameters."""
+
+    @abstractmethod
+    def update(
+        self,
+        parameters: Tensor,
+        gradients: Tensor,
+        state: dict[str, Tensor],
+        settings: Mapping[str, Tensor],
+        schedule: Tensor,
+    ) -> None:
+        """Take one step: change ``parameters`` and the tensors in ``state`` in place; ``gradients`` may be overwritten.
+
+        Shape:
+            parameters, gradients: members parameters
+            settings: each members 1
+            schedule: members 1, the factor on learning rates at this step
+        """
+
+    def evaluation(self, parameters: Tensor, state: Mapping[str, Tensor], settings: Mapping[str, Tensor]) -> Tensor:
+        """Return the weights to predict with, where they are not those that gradients are taken at."""
+        return parameters
+
+
+class Explainer(ABC):
+    """Network + inputs → attribution; a subclass writes ``attribute``.
+
+    Attributes:
+        complete: Whether its values sum to f(input) - f(baseline).
+    """
+
+    complete: ClassVar[bool]
+
+    def objection(self, network: nn.Module, specs: Mapping[str, InputSpec]) -> str | None:
+        """Return why its answer would be wrong for this network, or None."""
+        return None
+
+    @abstractmethod
+    def attribute(self, network: nn.Module, inputs: Inputs, specs: Mapping[str, InputSpec], target: int) -> Attribution:
+        """Return the share of every entry in output ``target``."""
+
+
+class Dropout(nn.Module):
+    """Dropout that draws each member's noise from the member's own generator, at the member's own rate.
+
+    A pack sets ``keep`` before each step to 0 (dropped) or 1 / (1 - rate); outside a pack torch's generator is used.
+
+    Args:
+        rate: Probability that an entry is set to zero.
+        shape: Shape of one row's noise; it broadcasts to the row, so that ``(channels, 1, 1)`` drops whole maps.
+
+    Reference:
+        Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov: Dropout, JMLR 15 (2014).
+    """
+
+    rate: Tensor
+    keep: Tensor
+
+    def __init__(self, rate: float, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = shape
+        self.off = False
+        self.register_buffer("rate", torch.tensor(float(rate)))
+        self.register_buffer("keep", torch.empty(0), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape: batch *row → batch *row."""
+        if not self.training or self.off:
+            return x
+        if self.keep.numel():
+            return x * self.keep.to(x.dtype)
+        noise = torch.rand(x.shape[0], *self.shape, device=x.device, dtype=x.dtype)
+        return x * (noise >= self.rate).to(x.dtype) / (1 - self.rate)

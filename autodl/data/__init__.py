@@ -1,0 +1,1 @@
+"""Reading a table, typing its columns, the task, the split, built-in sets."""

@@ -1,0 +1,1 @@
+"""Room: tensor → tokens; one model family a file."""

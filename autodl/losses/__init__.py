@@ -1,0 +1,1 @@
+"""Room: outputs, targets → one value a row."""

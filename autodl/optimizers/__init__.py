@@ -1,0 +1,1 @@
+"""Room: one update of a whole pack of networks."""

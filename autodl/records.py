@@ -1,0 +1,271 @@
+"""The frozen records that travel between rooms; JSON-able but for tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+ColumnKind: TypeAlias = Literal["number", "category", "boolean", "date", "text", "image", "audio", "ignored"]
+TaskKind: TypeAlias = Literal["binary", "multiclass", "regression"]
+TrialState: TypeAlias = Literal["running", "paused", "complete", "pruned", "failed"]
+COLUMN_KINDS: tuple[ColumnKind, ...] = ("number", "category", "boolean", "date", "text", "image", "audio", "ignored")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the user's table, what it was taken for, and why."""
+
+    name: str
+    kind: ColumnKind
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns of a table but the target, in their order."""
+
+    columns: tuple[Column, ...]
+
+    def __iter__(self) -> Iterator[Column]:
+        return iter(self.columns)
+
+    def of_kind(self, *kinds: ColumnKind) -> tuple[Column, ...]:
+        """The columns of some kinds, in their order."""
+        return tuple(column for column in self.columns if column.kind in kinds)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be predicted, and by which metric it is judged.
+
+    Attributes:
+        target: The target column's name.
+        kind: ``binary``, ``multiclass`` or ``regression``.
+        classes: The class labels as the user wrote them, sorted; empty for regression. For ``binary`` the second one
+            is the positive class.
+        metric: The name of the metric that steers the search.
+        location: Mean of the target over the training rows (regression); networks predict (y - location) / scale.
+        scale: Standard deviation of the target over the training rows (regression).
+    """
+
+    target: str
+    kind: TaskKind
+    classes: tuple[bool | int | float | str, ...] = ()
+    metric: str = ""
+    location: float = 0.0
+    scale: float = 1.0
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether classes are predicted, not a number."""
+        return self.kind != "regression"
+
+    @property
+    def n_outputs(self) -> int:
+        """Width of the head: one logit a class (two for ``binary``), one number for regression."""
+        return len(self.classes) if self.is_classification else 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data that ``Task.from_json`` takes back."""
+        return {**asdict(self), "classes": list(self.classes)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Task:
+        """Rebuild a task from ``to_json``'s data."""
+        return cls(**{**data, "classes": tuple(data["classes"])})
+
+
+@dataclass(frozen=True, eq=False)
+class InputSpec:
+    """All that an encoder or an explainer must know of one input.
+
+    The tensor that an encoder sees is ``(stored - offset) * scale``, so that images stay uint8 in memory.
+
+    Attributes:
+        shape: Shape of one row: ``(features,)`` for tables, ``(channels, height, width)`` for images.
+        columns: The user's columns behind the input.
+        feature_names: A name for each feature of a table; empty for other shapes.
+        feature_mask: LongTensor of ``shape``: the index into ``columns`` that each entry belongs to, so that a
+            one-hot group, or an image, is one player.
+        baseline: Tensor of ``shape``, as an encoder sees it: what "nothing known" looks like. A missing cell gets it.
+        numeric: BoolTensor ``(features,)``: which features are numbers (and so may get a numeric embedding); None for
+            other shapes than ``(features,)``.
+        quantiles: Tensor ``(points, features)``: quantiles of the training rows at evenly spaced levels, as an encoder
+            sees them, for bins; None for other shapes.
+        relevance: Tensor ``(columns,)``: mutual information with the target over training rows, in nats, or None.
+        offset: Tensor that broadcasts to ``shape``; see above.
+        scale: Tensor that broadcasts to ``shape``; see above.
+    """
+
+    shape: tuple[int, ...]
+    columns: tuple[str, ...]
+    feature_mask: Tensor
+    baseline: Tensor
+    feature_names: tuple[str, ...] = ()
+    numeric: Tensor | None = None
+    quantiles: Tensor | None = None
+    relevance: Tensor | None = None
+    offset: Tensor | None = None
+    scale: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """One input of many rows as it is kept in memory: what ``Modality.transform`` returns.
+
+    Attributes:
+        values: ``(rows, *shape)``, float32 or uint8; rows that are missing hold zeros.
+        present: BoolTensor ``(rows,)``: False where the whole input of a row is missing (an image that is not there).
+        problems: Cells that could not be used, each with its reason, as ``(row, column, reason)``; missing cells that
+            the user left empty are not among them.
+    """
+
+    values: Tensor
+    present: Tensor
+    problems: tuple[tuple[int, str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Component:
+    """A registered name and the settings it is built with: the recipe of one part."""
+
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data that ``Component.from_json`` takes back."""
+        return {"name": self.name, "settings": dict(self.settings)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Component:
+        """Rebuild a component from ``to_json``'s data."""
+        return cls(data["name"], dict(data["settings"]))
+
+
+@dataclass(frozen=True)
+class TrialConfig:
+    """A whole configuration: from it, the data and nothing else a trial is trained again to the same weights.
+
+    Attributes:
+        modalities: For each input the modality and its settings (``scaling``, augmentation …).
+        encoders: For each input the encoder and its settings.
+        fusion: The fusion; None with one input.
+        loss: The loss and its settings.
+        optimizer: The optimizer and its settings.
+        training: Settings of the loop itself: see ``autodl.training.loop.TRAINING_SPACE``.
+        epochs: Length of a full training, which schedules are laid over.
+        seed: Source of the member's weights, row order, dropout and augmentation.
+    """
+
+    modalities: Mapping[str, Component]
+    encoders: Mapping[str, Component]
+    loss: Component
+    optimizer: Component
+    training: Mapping[str, Any]
+    epochs: int
+    seed: int
+    fusion: Component | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data that ``TrialConfig.from_json`` takes back."""
+        return {
+            "modalities": {name: part.to_json() for name, part in self.modalities.items()},
+            "encoders": {name: part.to_json() for name, part in self.encoders.items()},
+            "fusion": self.fusion.to_json() if self.fusion else None,
+            "loss": self.loss.to_json(),
+            "optimizer": self.optimizer.to_json(),
+            "training": dict(self.training),
+            "epochs": self.epochs,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> TrialConfig:
+        """Rebuild a configuration from ``to_json``'s data."""
+        return cls(
+            modalities={name: Component.from_json(part) for name, part in data["modalities"].items()},
+            encoders={name: Component.from_json(part) for name, part in data["encoders"].items()},
+            fusion=Component.from_json(data["fusion"]) if data["fusion"] else None,
+            loss=Component.from_json(data["loss"]),
+            optimizer=Component.from_json(data["optimizer"]),
+            training=dict(data["training"]),
+            epochs=data["epochs"],
+            seed=data["seed"],
+        )
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One row of the leaderboard.
+
+    Attributes:
+        number: Order in which the trials were asked for, from 0.
+        state: ``complete`` (trained to its end or stopped early by itself), ``pruned`` (left at a rung), ``paused``
+            (at a rung, may go on), ``running`` or ``failed``.
+        config: The recipe.
+        score: Best validation score over epochs, in the metric's own direction; None before the first epoch.
+        epoch: Epochs trained so far.
+        best_epoch: The epoch whose weights are kept, from 1.
+        n_parameters: Weights of the network.
+        seconds: The trial's share of its packs' training time.
+        source: Where the configuration came from: ``portfolio``, ``random``, ``tpe``.
+        rungs: Best score so far at each rung passed, by its epoch.
+        error: Why the trial failed, in one line.
+    """
+
+    number: int
+    state: TrialState
+    config: TrialConfig
+    score: float | None = None
+    epoch: int = 0
+    best_epoch: int = 0
+    n_parameters: int = 0
+    seconds: float = 0.0
+    source: str = ""
+    rungs: Mapping[int, float] = field(default_factory=dict)
+    error: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Row positions of the three parts, each sorted, none shared.
+
+    Attributes:
+        train: Positions of the rows that weights are fitted on.
+        validation: Positions of the rows that the search is steered by.
+        test: Positions of the rows that are touched once, at the end.
+        how: The rule in words, for the user.
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    how: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """What an explainer says of one prediction a row, with its own error bar.
+
+    Attributes:
+        explainer: Name of the method.
+        target: The output that is explained.
+        values: For each input ``(rows, *shape)``: the share of every entry.
+        completeness_gap: ``(rows,)``: sum of the shares less f(input) - f(baseline); None where the method makes no
+            such promise.
+    """
+
+    explainer: str
+    target: int
+    values: Mapping[str, Tensor]
+    completeness_gap: Tensor | None = None
+
+
+def column_names(columns: Sequence[Column]) -> list[str]:
+    """The names of some columns, in their order."""
+    return [column.name for column in columns]

@@ -1,0 +1,1 @@
+"""The loop one can read aloud: packs, schedules, device."""

@@ -1,0 +1,1 @@
+"""The search: study, rungs, budget, portfolio, executors."""

@@ -1,0 +1,1 @@
+"""Where packs are trained: in this process, or in workers on this machine."""

@@ -1,0 +1,1 @@
+"""Room: network + inputs → attribution."""

@@ -1,0 +1,1 @@
+"""Room: tokens of several inputs → one vector."""
