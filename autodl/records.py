@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -113,6 +114,17 @@ class InputSpec:
     offset: Tensor | None = None
     scale: Tensor | None = None
 
+    def to_parts(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Plain data, and tensors by field name, that ``InputSpec.from_parts`` takes back."""
+        plain = {name: list(getattr(self, name)) for name in ("shape", "columns", "feature_names")}
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in plain}
+        return plain, {name: value.contiguous() for name, value in values.items() if value is not None}
+
+    @classmethod
+    def from_parts(cls, plain: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> InputSpec:
+        """Rebuild a spec from ``to_parts``'s data."""
+        return cls(**{name: tuple(value) for name, value in plain.items()}, **tensors)
+
 
 @dataclass(frozen=True, eq=False)
 class Stored:
@@ -128,6 +140,11 @@ class Stored:
     values: Tensor
     present: Tensor
     problems: tuple[tuple[int, str, str], ...] = ()
+
+    @cached_property
+    def gaps(self) -> bool:
+        """Whether any row is missing."""
+        return not bool(self.present.all())
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,190 @@
+"""autodl: from a table to a tested, saved network.
+
+    predictor = autodl.search("table.csv", target="y", time="5m")
+    predictor.predict("new.csv")
+
+Importing this package imports neither torch nor pandas nor Optuna: each is imported where it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import nn
+
+    from autodl.own import encoder
+    from autodl.predictor import Predictor
+    from autodl.space import Choice, Float, Integer, Space
+
+__all__ = [
+    "Choice",
+    "Float",
+    "Integer",
+    "Predictor",
+    "Space",
+    "__version__",
+    "encoder",
+    "load",
+    "resume",
+    "search",
+]
+
+_HOME = {
+    "Choice": "autodl.space",
+    "Float": "autodl.space",
+    "Integer": "autodl.space",
+    "Predictor": "autodl.predictor",
+    "Space": "autodl.space",
+    "encoder": "autodl.own",
+}
+
+
+def search(
+    data: Any,
+    target: str | None = None,
+    *,
+    time: str | float | None = None,
+    trials: int | None = None,
+    metric: str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    jobs: int | None = None,
+    models: str | Sequence[str] | None = None,
+    space: str | Path | None = None,
+    output: str | Path | None = None,
+    task: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    ignore: Sequence[str] = (),
+    keep: Sequence[str] = (),
+    root: str | Path | None = None,
+    group: str | None = None,
+    time_order: str | None = None,
+    validation: Any = None,
+    test: Any = None,
+    encoders: Iterable[type[nn.Module]] = (),
+    quiet: bool = False,
+) -> Predictor:
+    """Search networks for a table and return the saved, tested predictor.
+
+    Ctrl-C once stops well and keeps the best; twice stops at once, and ``resume`` goes on.
+
+    Args:
+        data: A file (CSV, TSV, JSON lines, their .gz, .zip or .zst, Parquet), a folder with one sub-folder of images a
+            class, a pandas or polars frame, or the name of a built-in set such as ``breast_cancer``.
+        target: The column to predict; None where the data says it itself.
+        time: Wall time for everything, such as 90 (seconds), "90s", "5m", "1.5h"; None takes 5 minutes, or no limit
+            where ``trials`` is given.
+        trials: Trials to start at most; None for as many as fit.
+        metric: What to optimise; None takes the task's usual one.
+        seed: Source of all chance.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+        jobs: Workers side by side; None takes one a core, or one a GPU.
+        models: Names of the encoders to search; None for all that fit.
+        space: An edited search space: a path, or the TOML text itself.
+        output: The run folder; None makes one in ``autodl-runs``.
+        task: ``binary``, ``multiclass`` or ``regression``; None infers it.
+        columns: Kinds of columns that were typed wrongly, such as ``{"zip": "category"}``.
+        ignore: Columns to leave out.
+        keep: Columns to keep that would be left out.
+        root: Folder that image paths start from; None for the table's own.
+        group: Column whose equal values stay in one part of the split.
+        time_order: Column to split by: the last rows are the test.
+        validation: Rows that steer the search, as another file or frame.
+        test: Rows to test on, as another file or frame.
+        encoders: Own ``nn.Module`` classes that join the search.
+        quiet: Say only where the run is and how good.
+
+    Raises:
+        AutoDLError: Anything that the caller can act on, in one line.
+
+    Example:
+        >>> predictor = autodl.search("table.csv", target="y", time="5m")  # doctest: +SKIP
+    """
+    given = dict(locals())
+    import time as clock
+
+    started = clock.time()
+    from autodl import own
+    from autodl._cli_values import data_options, search_options
+    from autodl.live import watching
+    from autodl.tuning.search import search as run
+
+    for module in encoders:
+        own.add(module)
+    said = data_options(given), search_options(given)
+    with watching("quiet" if quiet else "show") as watch:
+        folder = run(data, *said, listener=watch, stop=watch.stop, started=started)
+    return load(folder, device=device)
+
+
+def resume(
+    folder: str | Path,
+    *,
+    data: Any = None,
+    time: str | float | None = None,
+    trials: int | None = None,
+    jobs: int | None = None,
+    device: str | None = None,
+    quiet: bool = False,
+) -> Predictor:
+    """Go on with a search that was stopped or killed and return its predictor.
+
+    Args:
+        folder: The run folder.
+        data: The data again, where it was a frame in memory; None reads it from where it was.
+        time: Wall time from now, as in ``search``; None takes what the run was given.
+        trials: Trials in all; None takes what the run was given.
+        jobs: Workers side by side; None takes what the run was given.
+        device: Where to train now; None takes what the run was given.
+        quiet: Say only where the run is and how good.
+
+    Raises:
+        AutoDLError: Anything that the caller can act on, in one line.
+    """
+    import time as clock
+    from pathlib import Path
+
+    started = clock.time()
+    from autodl._cli_values import changes
+    from autodl.live import watching
+    from autodl.tuning.search import resume as run
+
+    said = changes({"time": time, "trials": trials, "jobs": jobs, "device": device})
+    with watching("quiet" if quiet else "show") as watch:
+        found = run(Path(folder), said, source=data, listener=watch, stop=watch.stop, started=started)
+    return load(found, device=device or "auto")
+
+
+def load(folder: str | Path, device: str = "auto") -> Predictor:
+    """Load a saved predictor.
+
+    Args:
+        folder: A run folder, or the predictor's folder in it.
+        device: Where to predict: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+
+    Raises:
+        PredictorError: There is none, it is damaged, or of a newer version.
+        UnknownNameError: It uses an own module that is not registered and cannot be imported.
+    """
+    from autodl.predictor import load as read
+
+    return read(folder, device)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("torch-autodl")
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'autodl' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

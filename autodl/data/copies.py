@@ -1,0 +1,62 @@
+"""Columns that give the target away: equal to it, proportional to it, or one value for each class."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from autodl.records import Column
+
+_PRESENT = 0.9
+_CLOSE = 1e-9
+
+
+def copies_of_target(
+    frame: pd.DataFrame, columns: tuple[Column, ...], targets: np.ndarray, classes: int
+) -> dict[str, str]:
+    """Return the columns that are the target under another name, each with the reason.
+
+    Args:
+        frame: Cast cells.
+        columns: The columns to look at.
+        targets: Class indices or numbers, as ``autodl.data.task.encode_targets`` gives them; none is missing.
+        classes: The number of classes; 0 for regression.
+    """
+    found: dict[str, str] = {}
+    for column in columns:
+        if column.kind in ("image", "audio", "text", "ignored"):
+            continue
+        cells = frame[column.name]
+        if classes:
+            reason = "one value for each class of the target" if _one_to_one(cells, targets, classes) else ""
+        else:
+            reason = _proportional(cells.to_numpy(), targets) if column.kind == "number" else ""
+        if reason:
+            found[column.name] = reason
+    return found
+
+
+def _one_to_one(cells: pd.Series, targets: np.ndarray, classes: int) -> bool:
+    codes, values = pd.factorize(cells)
+    there = codes >= 0
+    if len(values) != classes or there.mean() < _PRESENT:
+        return False
+    return len(np.unique(codes[there] * classes + targets[there])) == classes
+
+
+def _proportional(values: np.ndarray, targets: np.ndarray) -> str:
+    there = np.isfinite(values)
+    if there.mean() < _PRESENT:
+        return ""
+    values, targets = values[there], targets[there]
+    largest = np.abs(values).max(initial=0)
+    scale = np.abs(targets).max(initial=0)
+    if not largest or not scale:
+        return ""
+    # From the largest entry, where rounding matters least; dividing first keeps huge numbers finite.
+    top = int(np.abs(values).argmax())
+    factor = (targets[top] / scale) / (values[top] / largest)
+    if not np.allclose(values / largest * factor, targets / scale, rtol=_CLOSE, atol=_CLOSE):
+        return ""
+    ratio = factor * scale / largest
+    return "equal to the target" if abs(ratio - 1) < _CLOSE else f"the target, divided by {ratio:.6g}"

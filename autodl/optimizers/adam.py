@@ -1,0 +1,54 @@
+"""Adam: steps scaled by running averages of gradients and their squares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from autodl.optimizers._adam import direction, initial_moments
+from autodl.optimizers._flat import FlatOptimizer
+from autodl.space import Choice, Float, Space
+
+
+class Adam(FlatOptimizer):
+    """Adam with coupled weight decay: the decay is part of the gradient, and so is scaled with it.
+
+    Reference:
+        Kingma, Ba: Adam: A Method for Stochastic Optimization, arXiv 1412.6980, algorithm 1.
+    """
+
+    space = Space(
+        learning_rate=Float(1e-4, 1e-2, log=True, per_member=True, default=1e-3, limits=(0, 10), doc="size of a step"),
+        weight_decay=Float(
+            1e-8,
+            1e-3,
+            log=True,
+            per_member=True,
+            default=1e-6,
+            limits=(0, 10),
+            doc="share of a weight in its gradient",
+        ),
+        beta1=Choice(0.9, per_member=True, limits=(0, 0.9999), doc="memory of the mean of gradients"),
+        beta2=Choice(
+            0.95, 0.99, 0.999, per_member=True, limits=(0, 0.99999), doc="memory of the mean of squared gradients"
+        ),
+    )
+
+    def initial_state(self, parameters: Tensor) -> dict[str, Tensor]:
+        """Empty averages."""
+        return initial_moments(parameters)
+
+    def update(
+        self,
+        parameters: Tensor,
+        gradients: Tensor,
+        state: dict[str, Tensor],
+        settings: Mapping[str, Tensor],
+        schedule: Tensor,
+    ) -> None:
+        """Add the decay to the gradient, then step along mean / sqrt(square), both freed of their bias."""
+        constants = self.constants(parameters)
+        gradients.addcmul_(parameters, constants.decays * settings["weight_decay"])
+        scale = direction(gradients, state, settings["beta1"], settings["beta2"], constants)
+        parameters.addcmul_(gradients, scale.mul_(settings["learning_rate"]).mul_(schedule), value=-1)

@@ -1,0 +1,302 @@
+"""What every encoder owes: subclass ``EncoderSuite`` with two fixtures, and pytest does the rest.
+
+Example:
+    >>> class TestMine(EncoderSuite):  # doctest: +SKIP
+    ...     encoder = pytest.fixture(lambda self: MyEncoder)
+    ...     spec = pytest.fixture(lambda self: table_spec(numeric=3, categories=(4, 2)))
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from autodl.contracts import Dropout, Encoder
+from autodl.records import InputSpec
+from autodl.space import Choice, Dimension, Space, Value
+
+POINTS, MEMBERS = 65, 3
+Settings: TypeAlias = dict[str, Value]
+
+
+def table_spec(numeric: int = 3, categories: Sequence[int] = (), seed: int = 0) -> InputSpec:
+    """Return what a table looks like: numbers and one-hot groups in turn, as the columns of a file come.
+
+    Args:
+        numeric: Number columns; the second takes three values only, so that its quantiles repeat.
+        categories: Options of each category column.
+        seed: For the quantiles.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    features: list[tuple[str, str, Tensor]] = []  # name, column, quantiles
+    for position in range(max(numeric, len(categories))):
+        if position < numeric:
+            values = torch.randn(POINTS, generator=generator).sort().values
+            values = values.clamp(-1, 1).round() if position == 1 else values
+            features.append((f"number_{position}", f"number_{position}", values))
+        for option in range(categories[position] if position < len(categories) else 0):
+            half = (torch.arange(POINTS) > POINTS // 2).float()
+            features.append((f"category_{position}={option}", f"category_{position}", half))
+    names, owners, quantiles = zip(*features, strict=True)
+    columns = tuple(dict.fromkeys(owners))
+    return InputSpec(
+        shape=(len(names),),
+        columns=columns,
+        feature_mask=torch.tensor([columns.index(owner) for owner in owners]),
+        baseline=torch.stack(quantiles).median(1).values,
+        feature_names=names,
+        numeric=torch.tensor([owner.startswith("number") for owner in owners]),
+        quantiles=torch.stack(quantiles, dim=1),
+    )
+
+
+def image_spec(channels: int = 1, height: int = 28, width: int = 28) -> InputSpec:
+    """Return what one image column looks like."""
+    shape = (channels, height, width)
+    return InputSpec(shape, ("image",), torch.zeros(shape, dtype=torch.long), torch.zeros(shape))
+
+
+def rows(spec: InputSpec, count: int, seed: int = 0) -> Tensor:
+    """Return rows such as an encoder of this input sees in training. Shape: → count *shape."""
+    generator = torch.Generator().manual_seed(seed)
+    if spec.quantiles is None:
+        return torch.randn(count, *spec.shape, generator=generator)
+    return spec.quantiles.gather(0, torch.randint(len(spec.quantiles), (count, *spec.shape), generator=generator))
+
+
+def build(encoder: type[Encoder], spec: InputSpec, settings: Mapping[str, Any], seed: int = 0) -> Encoder:
+    """Return the encoder with the weights that a seed draws, leaving torch's generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return encoder(spec, **settings)
+
+
+def edges(space: Space) -> Iterator[Settings]:
+    """Yield settings: the defaults, then each end and each option of each knob with the others at their defaults."""
+    yield space.defaults()
+    for name, dimension in space.items():
+        for value in _ends(dimension):
+            yield _beside(space, {**_conditions(space, name), name: value})
+
+
+class EncoderSuite:
+    """Tests of one encoder on one input; a subclass, or its module, has the fixtures ``encoder`` and ``spec``."""
+
+    @pytest.fixture
+    def space(self, encoder: type[Encoder], spec: InputSpec) -> Space:
+        """The knobs that make sense for this input."""
+        assert encoder.accepts(spec), "the suite must get an input that the encoder accepts"
+        return encoder.space_for(spec)
+
+    @pytest.fixture
+    def networks(self, encoder: type[Encoder], spec: InputSpec, space: Space) -> Iterator[tuple[Settings, Encoder]]:
+        """The encoder at every edge of its space, in eval mode."""
+        return ((settings, build(encoder, spec, settings).eval()) for settings in edges(space))
+
+    def test_every_knob_is_documented(self, encoder: type[Encoder]) -> None:
+        """Each knob says what it does, and its default is a value that the component takes."""
+        for name, dimension in encoder.space.items():
+            assert dimension.doc, f"{name} must have a doc"
+            assert dimension.allows(dimension.center()), f"the default of {name} must be a value of it"
+
+    def test_space_for_an_input_stays_within_the_space(self, encoder: type[Encoder], space: Space) -> None:
+        """Narrowing adds no knob and no value, and moves none between structural and per member."""
+        for name, dimension in space.items():
+            assert dimension.per_member == encoder.space[name].per_member, name
+            assert all(encoder.space[name].allows(value) for value in [*_ends(dimension), dimension.center()]), name
+
+    def test_shape_and_width_agree(self, spec: InputSpec, networks: Any) -> None:
+        """At every edge: ``batch tokens width``; finite, on the baseline too, of which nothing is known."""
+        x = torch.cat((rows(spec, 1), spec.baseline.unsqueeze(0)))
+        for settings, network in networks:
+            tokens = network(x)
+            assert tokens.dim() == 3, f"{settings}: tokens must be batch tokens width"
+            assert (tokens.shape[0], tokens.shape[2]) == (2, network.width), f"{settings}: rows stay, width holds"
+            assert tokens.shape[1] > 0, f"{settings}: there must be a token"
+            assert tokens.isfinite().all(), f"{settings}: tokens must be finite"
+
+    def test_a_row_does_not_see_the_others(self, spec: InputSpec, networks: Any) -> None:
+        """A prediction must not hang on which rows share its batch; in float64, which must stay float64."""
+        x = rows(spec, 3).double()
+        for settings, network in networks:
+            together, alone = network.double()(x)[1:2], network(x[1:2])
+            assert together.dtype == torch.float64, settings
+            torch.testing.assert_close(together, alone, rtol=1e-12, atol=1e-12, msg=str(settings))
+
+    def test_every_parameter_receives_a_gradient(self, spec: InputSpec, networks: Any) -> None:
+        """Finite, and not zero everywhere; so does the input, where explainers take it."""
+        for settings, network in networks:
+            x = torch.cat((rows(spec, 16), spec.baseline.unsqueeze(0))).requires_grad_()
+            tokens = network(x)
+            (tokens * torch.randn(tokens.shape, generator=torch.Generator().manual_seed(1))).sum().backward()
+            for name, tensor in [("the input", x), *network.named_parameters()]:
+                assert tensor.grad is not None, f"{settings}: {name} must take part in forward"
+                assert tensor.grad.isfinite().all(), f"{settings}: the gradient of {name} must be finite"
+                assert tensor.grad.count_nonzero() > 0, f"{settings}: the gradient of {name} must not be zero"
+
+    def test_eval_is_deterministic(self, spec: InputSpec, networks: Any) -> None:
+        """Whatever the dropout; and the rows, which live on the device for all epochs, are left as they were."""
+        x = rows(spec, 4)
+        before = x.clone()
+        for settings, network in networks:
+            assert torch.equal(network(x), network(x)), settings
+        assert torch.equal(x, before)
+
+    def test_settings_survive_json(self, encoder: type[Encoder], spec: InputSpec, networks: Any) -> None:
+        """A leaderboard row rebuilds the same weights from the same seed; another seed draws others."""
+        for settings, network in networks:
+            read = json.loads(json.dumps(settings))
+            assert _same(build(encoder, spec, read), network), settings
+            assert not list(network.parameters()) or not _same(build(encoder, spec, read, seed=1), network), settings
+
+    def test_weights_reload(self, encoder: type[Encoder], spec: InputSpec, networks: Any) -> None:
+        """The state of one, loaded into another of the same settings, makes it the same function."""
+        x = rows(spec, 2)
+        for settings, saved in networks:
+            loaded = build(encoder, spec, settings, seed=2).eval()
+            loaded.load_state_dict(saved.state_dict())
+            assert torch.equal(loaded(x), saved(x)), settings
+
+    def test_members_may_differ_in_per_member_knobs(
+        self, encoder: type[Encoder], spec: InputSpec, space: Space
+    ) -> None:
+        """They change neither modules nor the names and shapes of parameters and buffers."""
+        for structure in edges(space):
+            first, *others = (build(encoder, spec, settings) for settings in _members(space, structure))
+            assert all(_outline(other) == _outline(first) for other in others), structure
+
+    def test_a_pack_equals_a_loop(self, encoder: type[Encoder], spec: InputSpec, space: Space) -> None:
+        """Vmap over members, each with its own weights, rows, rates and noise, gives what each gives alone."""
+        cases = [(space.defaults(), torch.float32, mode) for mode in (True, False)]
+        cases += [(structure, torch.float64, True) for structure in edges(space)]
+        for structure, dtype, mode in cases:
+            settings = _members(space, structure)
+            members = [build(encoder, spec, each, seed).to(dtype).train(mode) for seed, each in enumerate(settings)]
+            x = torch.stack([rows(spec, 2, seed) for seed in range(MEMBERS)]).to(dtype)
+            alone, packed = _loop(members, x), _pack(members, x, _keeps(members, x))
+            tolerance = (1e-6 if dtype == torch.float32 else 1e-12) * max(1.0, alone.abs().max().item())
+            torch.testing.assert_close(packed, alone, rtol=0, atol=tolerance, msg=f"{structure} {dtype}")
+
+    def test_members_draw_their_own_dropout(self, encoder: type[Encoder], spec: InputSpec, space: Space) -> None:
+        """Two members of equal weights and rows part where there is dropout."""
+        network = build(encoder, spec, _members(space, space.defaults())[-1]).train()
+        if any(part.rate > 0 for part in _dropouts(network).values()):
+            first, second, _ = _pack([network] * MEMBERS, rows(spec, 8).expand(MEMBERS, 8, *spec.shape), {})
+            assert not torch.equal(first, second)
+
+    def test_autocast_stays_close(self, spec: InputSpec, networks: Any) -> None:
+        """bfloat16 has 8 bits: tokens agree to a few per cent of their scale."""
+        x = rows(spec, 8)
+        for settings, network in networks:
+            exact = network(x)
+            with torch.autocast("cpu", torch.bfloat16):
+                tokens = network(x).float()
+            assert (tokens - exact).norm() <= 0.05 * exact.norm(), settings
+
+    def test_channels_last_is_the_same(self, spec: InputSpec, networks: Any) -> None:
+        """Images may lie in memory either way."""
+        x = rows(spec, 2).double()
+        for settings, network in networks if len(spec.shape) == 3 else ():
+            expected = network.double()(x)
+            found = network.to(memory_format=torch.channels_last)(x.to(memory_format=torch.channels_last))
+            torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10, msg=str(settings))
+
+    def test_no_module_is_used_twice(self, spec: InputSpec, networks: Any) -> None:
+        """Explainers hook into modules, and lose one of two uses."""
+        for settings, network in networks:
+            uses: Counter[nn.Module] = Counter()
+            for part in network.modules():
+                part.register_forward_hook(functools.partial(_count, uses))
+            network(rows(spec, 2))
+            assert max(uses.values()) == 1, f"{settings}: used more than once: {uses.most_common(1)}"
+
+    def test_training_takes_one_row_and_changes_no_buffer(self, spec: InputSpec, networks: Any) -> None:
+        """The last batch of an epoch may hold one row; running statistics cannot be kept apart in a pack."""
+        for settings, network in networks:
+            before = {name: buffer.clone() for name, buffer in network.named_buffers()}
+            assert network.train()(rows(spec, 1)).isfinite().all(), settings
+            assert all(torch.equal(buffer, before[name]) for name, buffer in network.named_buffers()), settings
+
+
+def _ends(dimension: Dimension) -> list[Value]:
+    return list(dimension.options) if isinstance(dimension, Choice) else [dimension.low, dimension.high]
+
+
+def _conditions(space: Space, name: str) -> Settings:
+    """Values of other knobs, within this space, that let the knob count."""
+    conditions: Settings = {}
+    for other, values in space[name].when.items():
+        knob = space[other]
+        usable = [value for value in values if not isinstance(knob, Choice) or value in knob.options]
+        conditions |= {**_conditions(space, other), other: usable[0]}
+    return conditions
+
+
+def _beside(space: Space, chosen: Settings) -> Settings:
+    """The chosen values, and the defaults of the other knobs that count beside them."""
+    settings: Settings = {}
+    for name, dimension in space.items():
+        if dimension.active(settings):
+            settings[name] = chosen.get(name, dimension.center())
+    return settings
+
+
+def _members(space: Space, structure: Settings) -> list[Settings]:
+    """Settings of three members: ``per_member`` knobs at their first end, default and last end."""
+    knobs = {name: space[name] for name in structure if space[name].per_member}
+    values = {name: (_ends(knob)[0], knob.center(), _ends(knob)[-1]) for name, knob in knobs.items()}
+    return [{**structure, **{name: value[member] for name, value in values.items()}} for member in range(MEMBERS)]
+
+
+def _loop(members: Sequence[Encoder], x: Tensor) -> Tensor:
+    """Each member alone. Shape: members batch *shape → members batch tokens width."""
+    for name, keep in _keeps(members, x).items():
+        for index, member in enumerate(members):
+            member.get_submodule(name.removesuffix(".keep")).keep = keep[index]
+    return torch.stack([member(row).detach() for member, row in zip(members, x, strict=True)])
+
+
+def _pack(members: Sequence[Encoder], x: Tensor, keeps: Mapping[str, Tensor]) -> Tensor:
+    """All members at once. Shape: as ``_loop``."""
+    parameters, buffers = torch.func.stack_module_state(list(members))
+    skeleton = copy.deepcopy(members[0]).to("meta")  # a tensor that is neither parameter nor buffer would fail
+    call = torch.vmap(lambda *state, row: torch.func.functional_call(skeleton, state, (row,)), randomness="different")
+    outputs: Tensor = call(parameters, {**buffers, **keeps}, row=x)
+    return outputs.detach()
+
+
+def _keeps(members: Sequence[Encoder], x: Tensor) -> dict[str, Tensor]:
+    """Each dropout's factors, 0 or 1 / (1 - rate), as a pack draws them. Shape: {buffer: members batch *site}."""
+    generator = torch.Generator().manual_seed(0)
+    keeps = {}
+    for name, site in _dropouts(members[0]).items():
+        rates = [_dropouts(member)[name].rate for member in members]
+        uniform = torch.rand(len(members), x.shape[1], *site.shape, generator=generator, dtype=x.dtype)
+        keeps[f"{name}.keep"] = torch.stack([(u >= rate) / (1 - rate) for u, rate in zip(uniform, rates, strict=True)])
+    return keeps
+
+
+def _dropouts(network: nn.Module) -> dict[str, Dropout]:
+    return {name: part for name, part in network.named_modules() if isinstance(part, Dropout)}
+
+
+def _count(uses: Counter[nn.Module], part: nn.Module, *_: Any) -> None:
+    uses[part] += 1
+
+
+def _outline(network: nn.Module) -> list[tuple[str, Any]]:
+    tensors = [*network.named_parameters(), *network.named_buffers()]
+    return [*((name, tensor.shape) for name, tensor in tensors), *((n, type(m)) for n, m in network.named_modules())]
+
+
+def _same(first: nn.Module, second: nn.Module) -> bool:
+    left, right = first.state_dict(), second.state_dict()
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)

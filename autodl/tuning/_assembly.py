@@ -1,0 +1,169 @@
+"""From what is registered to the knobs of one search."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+from autodl import registry
+from autodl.errors import PluginError, SpaceError, unknown_name
+from autodl.records import InputSpec, Task
+from autodl.space import Choice, Dimension, Space, Value
+from autodl.training.settings import TRAINING_SPACE, training_space
+
+Conditions: TypeAlias = tuple[tuple[str, tuple[Value, ...]], ...]
+
+# What a configuration takes that does not say; where none of a room's names stands here, its first one.
+_USUAL = ("cnn", "mlp", "cross_entropy", "squared_error", "adamw", "concat")
+_FEWEST_COLUMNS = 4  # with fewer there is nothing to select
+
+
+@dataclass(frozen=True)
+class SearchKnob:
+    """One hyperparameter of the whole search.
+
+    Attributes:
+        owner: Whose knob it is: ``("table", "mlp")``, ``("training",)``.
+        name: Its name there; empty for the choice of a component that is called as its room, such as ``loss``.
+        dimension: The range that is searched.
+        when: It counts only where each of these paths has one of these values.
+        widest: What may be asked for instead of ``dimension``; the dimension itself unless given.
+    """
+
+    owner: tuple[str, ...]
+    name: str
+    dimension: Dimension
+    when: Conditions = ()
+    widest: Dimension = field(default=None)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.widest is None:
+            object.__setattr__(self, "widest", self.dimension)
+
+    @property
+    def path(self) -> str:
+        """Its name in the search: ``table.mlp.depth``."""
+        return ".".join((*self.owner, self.name) if self.name else self.owner)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Where it stands in a TOML file, where a key is a value or a table: ``loss`` is ``loss.name`` there."""
+        return (*self.owner, self.name or "name")
+
+    def active(self, params: Mapping[str, Value]) -> bool:
+        """Whether it counts beside these values of earlier knobs."""
+        return all(path in params and params[path] in values for path, values in self.when)
+
+
+def assemble(
+    inputs: Mapping[str, tuple[str, InputSpec]], task: Task, rows: int, models: Sequence[str] | None
+) -> list[SearchKnob]:
+    """Return all knobs of a search; see ``SearchSpace.build``."""
+    specs = {name: spec for name, (_, spec) in sorted(inputs.items())}
+    knobs: list[SearchKnob] = []
+    for name, encoders in _encoders(specs, models).items():
+        knobs += _input(name, inputs[name][0], specs[name], encoders)
+    knobs += _choice(("loss",), "", _losses(task), "what training makes small")
+    knobs += _choice(("optimizer",), "", _spaces(registry.optimizers), "rule that updates the weights")
+    if len(inputs) > 1:
+        knobs += _choice(("fusion",), "", _spaces(registry.fusions), "how the inputs' vectors become one")
+    knobs += _training(rows, specs)
+    _check_names(knobs)
+    return knobs
+
+
+def _input(name: str, modality: str, spec: InputSpec, encoders: Sequence[str]) -> list[SearchKnob]:
+    """The choice of an input's encoder, the knobs of its modality, those of each encoder."""
+    if modality in encoders:
+        raise PluginError(f"an encoder must not be called as the modality '{modality}' of its input; rename it")
+    spaces = {encoder: registry.encoders.load(encoder).space_for(spec) for encoder in encoders}
+    choice, *own = _choice((name,), "encoder", spaces, "network that turns this input into a vector")
+    return [choice, *_component((name, modality), registry.modalities.load(modality).space), *own]
+
+
+def _encoders(specs: Mapping[str, InputSpec], models: Sequence[str] | None) -> dict[str, list[str]]:
+    """The encoders to search among, for each input."""
+    names = registry.encoders.names()
+    for model in models or ():
+        if model not in names:
+            raise unknown_name("encoder", model, names)
+    fitting = {
+        name: [encoder for encoder in names if registry.encoders.load(encoder).accepts(spec)]
+        for name, spec in specs.items()
+    }
+    for name, encoders in fitting.items():
+        if not encoders:
+            raise SpaceError(
+                f"input '{name}' must be accepted by an encoder, however none takes the shape {specs[name].shape}; "
+                "leave its columns out with --ignore"
+            )
+    if not models:
+        return fitting
+    wanted = {name: [encoder for encoder in encoders if encoder in models] for name, encoders in fitting.items()}
+    if not any(wanted.values()):
+        known = "; ".join(f"{name}: {', '.join(encoders)}" for name, encoders in fitting.items())
+        raise SpaceError(
+            f"one of the models must accept an input, however {', '.join(models)} accepts none; what fits is {known}"
+        )
+    return {name: wanted[name] or fitting[name] for name in fitting}
+
+
+def _losses(task: Task) -> dict[str, Space]:
+    losses = {name: registry.losses.load(name) for name in registry.losses.names()}
+    return {name: loss.space for name, loss in losses.items() if task.kind in loss.tasks}
+
+
+def _spaces(room: registry.Registry[Any]) -> dict[str, Space]:
+    return {name: room.load(name).space for name in room.names()}
+
+
+def _choice(owner: tuple[str, ...], name: str, spaces: Mapping[str, Space], doc: str) -> list[SearchKnob]:
+    """The choice of a component and the knobs of each."""
+    if not spaces:
+        raise SpaceError(f"one {owner[0]} at least must fit the task, however none that is registered does; install one")
+    default = next((usual for usual in _USUAL if usual in spaces), None)
+    choice = SearchKnob(owner, name, Choice(*spaces, default=default, doc=doc))
+    knobs = [choice]
+    for component, space in spaces.items():
+        knobs += _component((*owner, component), space, ((choice.path, (component,)),))
+    return knobs
+
+
+def _component(owner: tuple[str, ...], space: Space, when: Conditions = ()) -> list[SearchKnob]:
+    """The knobs of one component; one whose condition names a knob that this input does not have never counts."""
+    knobs: dict[str, SearchKnob] = {}
+    later = list(space)
+    for name, dimension in space.items():
+        later.remove(name)
+        for other in dimension.when:
+            if other in later or other == name:
+                where = f"'{name}' in {'.'.join(owner)}"
+                raise PluginError(
+                    f"the condition of {where} must name an earlier knob, however '{other}' is not; move it"
+                )
+        if all(other in knobs for other in dimension.when):
+            own = tuple((knobs[other].path, tuple(values)) for other, values in dimension.when.items())
+            knobs[name] = SearchKnob(owner, name, dimension, when + own)
+    return list(knobs.values())
+
+
+def _training(rows: int, specs: Mapping[str, InputSpec]) -> list[SearchKnob]:
+    knobs = [
+        replace(knob, widest=TRAINING_SPACE[knob.name]) for knob in _component(("training",), training_space(rows))
+    ]
+    selects = any(len(spec.shape) == 1 and len(spec.columns) >= _FEWEST_COLUMNS for spec in specs.values())
+    return [knob for knob in knobs if selects or knob.name != "features"]
+
+
+def _check_names(knobs: Sequence[SearchKnob]) -> None:
+    """Refuse two knobs of one path, and a name that would be both a value and a table of a TOML file."""
+    paths = Counter(knob.path for knob in knobs)
+    tables = {knob.keys[:length] for knob in knobs for length in range(1, len(knob.keys))}
+    for knob in knobs:
+        if paths[knob.path] > 1 or knob.keys in tables:
+            raise SpaceError(
+                f"names must not collide, however two things are called '{'.'.join(knob.keys)}'; rename the column "
+                f"behind '{knob.owner[0]}' or the component"
+            )

@@ -1,0 +1,82 @@
+"""How long a training is, how many share a pack, and what is kept for the end: deterministic in the data's size."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from autodl.records import InputSpec
+
+UPDATES = 3_000  # a full training of a small network, at the batches of usual size
+MOST_EPOCHS, FEWEST_EPOCHS = 120, 9
+SECONDS_PER_PIXEL = 2e-7  # one training pass of a small CNN over one pixel, one core
+SECONDS_PER_ROW = 1.5e-5  # one training pass of an MLP over one row of a table, one core
+FULL_TRAININGS = 6  # a worker should have time for so many
+
+
+@dataclass
+class Clock:
+    """Wall time.
+
+    Attributes:
+        started: ``time.time()`` at which the command began.
+        seconds: The budget for everything; None without one.
+        reserve: Seconds that the end needs: choosing, evaluating, saving.
+    """
+
+    started: float
+    seconds: float | None
+    reserve: float = 2.0
+
+    @property
+    def deadline(self) -> float | None:
+        """When everything must be over."""
+        return None if self.seconds is None else self.started + self.seconds
+
+    @property
+    def training_deadline(self) -> float | None:
+        """When training must be over."""
+        return None if self.deadline is None else self.deadline - self.reserve
+
+    def left(self) -> float:
+        """Seconds of training left; infinite without a budget."""
+        return math.inf if self.training_deadline is None else self.training_deadline - time.time()
+
+    def share_left(self) -> float:
+        """Share of the budget that is left for training."""
+        return 1.0 if self.seconds is None else max(0.0, self.left() / self.seconds)
+
+
+def epoch_seconds(specs: Mapping[str, InputSpec], rows: int) -> float:
+    """A rough guess of one epoch of one network on one core: it lays out schedules, and decides nothing else."""
+    return rows * sum(
+        math.prod(spec.shape) * SECONDS_PER_PIXEL if len(spec.shape) > 1 else SECONDS_PER_ROW for spec in specs.values()
+    )
+
+
+def full_epochs(specs: Mapping[str, InputSpec], rows: int, batch: int, seconds: float | None) -> int:
+    """Epochs of a whole training: enough updates, and short enough that a worker can do a few in the time."""
+    updates = max(1, rows // batch)
+    epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(UPDATES / updates)))
+    if any(len(spec.shape) == 1 for spec in specs.values()):
+        epochs = max(epochs, 3 * FEWEST_EPOCHS)
+    if seconds is None:
+        return epochs
+    affordable = seconds / FULL_TRAININGS / epoch_seconds(specs, rows)
+    return max(1, min(epochs, math.floor(affordable)))
+
+
+def pack_size(specs: Mapping[str, InputSpec], rows: int, epochs: int, seconds: float | None, largest: int) -> int:
+    """Members of a new pack: fewer where its first rung would take more than a twentieth of the time."""
+    if seconds is None:
+        return largest
+    one = epoch_seconds(specs, rows) * max(1, epochs / 9)
+    return max(1, min(largest, math.floor(seconds / 20 / one)))
+
+
+def cores() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,220 @@
+"""The driver: owns all trials, decides what trains next, and hears what became of it.
+
+    while there is time: give free workers a job → hear → journal → tell the listener
+    a job is: what a dead worker left · what an earlier session left · trials that may pass their rung · a new pack
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from autodl.records import TrialConfig
+from autodl.tuning.budget import Clock
+from autodl.tuning.events import EpochDone, Listener, PackStarted, Said, TrialChanged
+from autodl.tuning.executors.job import Executor, Message, PackJob
+from autodl.tuning.prepared import Prepared
+from autodl.tuning.proposals import Proposer
+from autodl.tuning.rungs import REDUCTION, next_rung, promotable, rung_epochs
+from autodl.tuning.trials import Trials
+
+MOST_ATTEMPTS = 2  # a pack whose worker died is tried again; its members alone after that
+LAST_PHASE = 0.25  # share of the time in which what has begun goes before what is new
+POLL_SECONDS = 0.1
+FIRST_ANSWER_SECONDS = 30.0  # a budget too short for one epoch is exceeded rather than end without an answer
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What does not change during a search.
+
+    Attributes:
+        epochs: Length of a whole training.
+        pack_size: Members of a new pack; convolutions on a CPU train alone.
+        trials: How many to start; None for as many as fit.
+        lockstep: Whether free workers wait for each other, so that what is decided never depends on who is faster.
+        seed: Of all trials.
+        device: Where to train.
+        threads: Of each worker.
+        alone: Says of a configuration whether it trains alone.
+    """
+
+    epochs: int
+    pack_size: int
+    trials: int | None
+    lockstep: bool
+    seed: int
+    device: str
+    threads: int
+    alone: Callable[[TrialConfig], bool]
+
+
+class Driver:
+    """Runs a search on an executor.
+
+    Args:
+        plan: What does not change.
+        trials: All trials, those of earlier sessions included.
+        proposer: Where new ones come from.
+        prepared: Makes the rows that a configuration asks for.
+        executor: Where packs train.
+        clock: How much time is left.
+        listener: Whom to tell.
+        stop: Set by whoever wants the search to end well.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        trials: Trials,
+        proposer: Proposer,
+        prepared: Prepared,
+        executor: Executor,
+        clock: Clock,
+        listener: Listener,
+        stop: threading.Event,
+    ) -> None:
+        self.plan, self.trials, self.proposer, self.prepared = plan, trials, proposer, prepared
+        self.executor, self.clock, self.listener, self.stop = executor, clock, listener, stop
+        self.levels = rung_epochs(plan.epochs)
+        self.judging = 0.0
+        self._jobs = 0
+        self._again: deque[PackJob] = deque()
+        self._left_over = [number for number, e in trials.entries.items() if e.record.state == "running"]
+
+    def run(self) -> None:
+        """Search until there is nothing to do, no time, or a wish to stop."""
+        while not self._over():
+            self._fill()
+            if not self.executor.running:
+                return
+            self._hear(self.executor.poll(POLL_SECONDS))
+        self.executor.stop()
+        grace = time.monotonic() + (self.clock.reserve / 2 if self.trials.best else FIRST_ANSWER_SECONDS)
+        while self.executor.running and time.monotonic() < grace:
+            self._hear(self.executor.poll(POLL_SECONDS))
+
+    def _over(self) -> bool:
+        return self.stop.is_set() or self.clock.left() <= 0
+
+    def _fill(self) -> None:
+        if self.plan.lockstep and self.executor.running:
+            return
+        while self.executor.free and not self._over():
+            job = self._next()
+            if job is None:
+                return
+            self._start(job)
+
+    def _next(self) -> PackJob | None:
+        if self._again:
+            return self._again.popleft()
+        if self._left_over:
+            return self._resume()
+        return self._promotion() or self._new()
+
+    def _resume(self) -> PackJob:
+        """Trials that were training when an earlier session ended, as far as one pack can hold them."""
+        first = self.trials.entries[self._left_over[0]]
+        together = [n for n in self._left_over if self.trials.entries[n].pack == first.pack]
+        together = [n for n in together if self.trials.entries[n].record.epoch == first.record.epoch]
+        self._left_over = [n for n in self._left_over if n not in together]
+        return self._job(together)
+
+    def _promotion(self) -> PackJob | None:
+        """The best that wait, with those of the same structure beside them."""
+        last = self._exhausted() or self.clock.share_left() < LAST_PHASE
+        share = 2 / REDUCTION if last else 1 / REDUCTION
+        better = self.trials.metric.greater_is_better
+        chosen = promotable(self.trials.records, self.levels, better, share)
+        if not chosen and self._exhausted() and not self.executor.running:
+            chosen = self._best_waiting()
+        if not chosen:
+            return None
+        packs = {entry.record.number: entry.pack for entry in self.trials.entries.values()}
+        together = [each.number for each in chosen if packs[each.number] == packs[chosen[0].number]]
+        return self._job(together[: self._size(chosen[0].config)])
+
+    def _best_waiting(self) -> list:  # type: ignore[type-arg]
+        """Where too few trials were started for a third to be anybody, the best one still goes to the end."""
+        if any(record.state == "complete" for record in self.trials.records):
+            return []
+        best = self.trials.best
+        return [best] if best is not None and best.state == "paused" else []
+
+    def _new(self) -> PackJob | None:
+        if self._exhausted():
+            return None
+        left = math.inf if self.plan.trials is None else self.plan.trials - len(self.trials.entries)
+        size = int(min(self.plan.pack_size, left))
+        elapsed = math.inf if self.plan.lockstep else time.time() - self.clock.started
+        pack = self.proposer.packs
+        proposals = self.proposer.pack(size, self.trials.known, elapsed)
+        config = self.proposer.space.config(proposals[0].params, self.plan.epochs, 0)
+        proposals = proposals[: self._size(config)]
+        numbers = self.trials.start(proposals, self.proposer.space, pack, self.plan.epochs, self.plan.seed)
+        return self._job(numbers)
+
+    def _exhausted(self) -> bool:
+        return self.plan.trials is not None and len(self.trials.entries) >= self.plan.trials
+
+    def _size(self, config: TrialConfig) -> int:
+        return 1 if self.plan.alone(config) else self.plan.pack_size
+
+    def _job(self, numbers: Sequence[int]) -> PackJob:
+        records = [self.trials.entries[number].record for number in numbers]
+        self._jobs += 1
+        return PackJob(
+            id=self._jobs,
+            folder=str(self.prepared.run.path),
+            members={record.number: record.config for record in records},
+            inputs=self.prepared.keys(records[0].config),
+            epoch=records[0].epoch,
+            until=next_rung(records[0].epoch, self.levels),
+            deadline=self.clock.training_deadline,
+            device=self.plan.device,
+            threads=self.plan.threads,
+        )
+
+    def _start(self, job: PackJob) -> None:
+        from autodl.leaderboard import describe
+
+        numbers = tuple(job.members)
+        self.trials.running(numbers)
+        what = describe(next(iter(job.members.values())))
+        self.listener(PackStarted(numbers, what, job.epoch, job.until))
+        self.executor.submit(job)
+
+    def _hear(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            match message["event"]:
+                case "trial":
+                    record = self.trials.heard(message, self.levels)
+                    self.judging = max(self.judging, message.get("judging", 0.0))
+                    self.listener(TrialChanged(record, self.trials.best))
+                case "epoch":
+                    self.listener(EpochDone(tuple(message["numbers"]), message["epoch"], tuple(message["scores"])))
+                case "said":
+                    self.listener(Said(message["text"]))
+                case "lost":
+                    self._lost(message["job"], message["reason"])
+
+    def _lost(self, job: PackJob, reason: str) -> None:
+        """A worker died: what it had not finished starts again from its checkpoints; in the end one by one."""
+        open_ = {n: c for n, c in job.members.items() if self.trials.entries[n].record.state == "running"}
+        if not open_:
+            return
+        attempt = job.attempt + 1
+        if attempt < MOST_ATTEMPTS:
+            self._again.append(replace(job, members=open_, attempt=attempt))
+            self.listener(Said(f"a worker died ({reason}); its {len(open_)} trials start again from their checkpoints"))
+        elif len(open_) > 1:
+            self._again.extend(replace(job, members={n: c}, attempt=attempt) for n, c in open_.items())
+            self.listener(Said(f"a worker died again ({reason}); its {len(open_)} trials start again one by one"))
+        else:
+            record = self.trials.fail(next(iter(open_)), f"its worker died {attempt} times ({reason})")
+            self.listener(TrialChanged(record, self.trials.best))

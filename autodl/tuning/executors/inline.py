@@ -1,0 +1,46 @@
+"""Trains packs in this process: for tests, for debugging, and for modules that only this process knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from autodl.training.device import prepare_device, resolve_device
+from autodl.tuning.executors._work import Worker
+from autodl.tuning.executors.job import Executor, Message, PackJob
+
+
+class Inline(Executor):
+    """One pack at a time, trained while ``poll`` is called.
+
+    Args:
+        device: Where to train.
+        threads: Threads to use.
+        stopped: Says whether the search was asked to end, since nobody else can while a pack trains.
+    """
+
+    def __init__(self, device: str, threads: int, stopped: Callable[[], bool] = lambda: False) -> None:
+        super().__init__(slots=1)
+        prepare_device(resolve_device(device), threads)
+        self._messages: list[Message] = []
+        self._worker = Worker(self._messages.append, stopped)
+
+    def submit(self, job: PackJob) -> None:
+        """Take a job."""
+        self.running[job.id] = job
+
+    def poll(self, seconds: float) -> list[Message]:
+        """Train the job that waits, to its end."""
+        for number, job in list(self.running.items()):
+            self._worker.work(job)
+            del self.running[number]
+        found = self._messages.copy()
+        self._messages.clear()
+        return found
+
+    def stop(self) -> None:
+        """Forget what waits; what trains asks ``stopped`` itself."""
+        self.running.clear()
+
+    def close(self) -> None:
+        """Forget what waits."""
+        self.running.clear()

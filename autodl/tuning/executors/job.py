@@ -1,0 +1,94 @@
+"""What goes to a worker and what comes back: JSON that any transport can carry; tensors stay in the run folder."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeAlias
+
+from autodl.records import TrialConfig
+
+Message: TypeAlias = dict[str, Any]
+"""What an executor tells the driver; ``event`` is one of
+
+    ``epoch``   numbers, epoch, scores: a pack finished an epoch
+    ``trial``   number, ended, score, epoch, best_epoch, n_parameters, seconds, judging, error: a trial left its pack
+    ``said``    text: something the user should know
+    ``done``    job: nothing more comes of this job
+    ``lost``    job (the ``PackJob`` itself), reason: the worker died over it
+"""
+
+
+@dataclass(frozen=True)
+class PackJob:
+    """Trials of one structure to train together up to an epoch.
+
+    Attributes:
+        id: The driver's number for it.
+        folder: The run folder.
+        members: Trial number → configuration.
+        inputs: Input name → key of its tensors in the run folder.
+        epoch: Epochs that the trials have behind them; their checkpoints may be further.
+        until: Epoch to train to.
+        deadline: ``time.time()`` at which to stop inside an epoch; None without a limit.
+        device: Where to train.
+        threads: Threads of the worker.
+        attempt: How often it was tried before.
+    """
+
+    id: int
+    folder: str
+    members: Mapping[int, TrialConfig]
+    inputs: Mapping[str, str]
+    epoch: int
+    until: int
+    deadline: float | None
+    device: str
+    threads: int
+    attempt: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data that ``PackJob.from_json`` takes back."""
+        members = [[number, config.to_json()] for number, config in self.members.items()]
+        return {**asdict(self), "members": members}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> PackJob:
+        """Rebuild a job from ``to_json``'s data."""
+        members = {int(number): TrialConfig.from_json(config) for number, config in data["members"]}
+        return cls(**{**data, "members": members})
+
+
+@dataclass
+class Executor(ABC):
+    """Trains packs somewhere.
+
+    Attributes:
+        slots: Packs that it trains side by side.
+        running: The jobs it has, by number.
+    """
+
+    slots: int
+    running: dict[int, PackJob] = field(default_factory=dict, init=False)
+
+    @property
+    def free(self) -> int:
+        """Packs it can take now."""
+        return self.slots - len(self.running)
+
+    @abstractmethod
+    def submit(self, job: PackJob) -> None:
+        """Take a job; ``free`` must be positive."""
+
+    @abstractmethod
+    def poll(self, seconds: float) -> list[Message]:
+        """Return what happened, waiting at most so long for something to happen."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Ask all running jobs to stop inside their epoch; they still report."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End everything at once."""

@@ -1,0 +1,147 @@
+"""Columns made into tensors once, on disk, for all workers: one file for each input and structural setting."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from autodl import registry
+from autodl.contracts import Modality
+from autodl.data.dataset import Dataset
+from autodl.errors import DataError, RunError
+from autodl.fitted import modality_key, structural_settings
+from autodl.records import Column, Component, InputSpec, Stored, Task, TrialConfig
+from autodl.tuning.run_folder import RunFolder
+
+TARGETS = "targets"
+
+
+class Prepared:
+    """Fitted modalities and their tensors, made when a configuration first asks for them.
+
+    Args:
+        dataset: The rows.
+        run: Where the tensors go.
+        seed: For what modalities draw by chance.
+    """
+
+    def __init__(self, dataset: Dataset, run: RunFolder, seed: int) -> None:
+        self.dataset = dataset
+        self.run = run
+        self.seed = seed
+        self.claims = claims(dataset)
+        self.modalities: dict[str, Modality] = {}
+        self.specs: dict[str, InputSpec] = {}
+        self.problems: dict[str, tuple[tuple[int, str, str], ...]] = {}
+
+    def write_targets(self) -> None:
+        """Write what is predicted, training rows first."""
+        split = self.dataset.split
+        targets = self.dataset.targets[np.concatenate([split.train, split.validation])]
+        tensors = {TARGETS: torch.as_tensor(targets)}
+        meta = {"task": json.dumps(self.dataset.task.to_json()), "train": str(len(split.train))}
+        save_tensors(tensors, self.run.data(TARGETS), meta)
+
+    def defaults(self) -> dict[str, tuple[str, InputSpec]]:
+        """For each input its modality and what it looks like at the modality's default settings."""
+        found = {}
+        for name, (modality, _) in self.claims.items():
+            key = self.ensure(name, Component(modality, registry.modalities.load(modality).space.defaults()))
+            found[name] = (modality, self.specs[key])
+        return found
+
+    def keys(self, config: TrialConfig) -> dict[str, str]:
+        """The files that a configuration reads, by input; made if they are not there."""
+        return {name: self.ensure(name, component) for name, component in config.modalities.items()}
+
+    def ensure(self, name: str, component: Component) -> str:
+        """Fit a modality on the training rows and write its tensors, once; return the file's key."""
+        key = modality_key(name, component)
+        if key not in self.modalities:
+            modality = registry.modalities.load(component.name)(self._columns(name), **structural_settings(component))
+            split, frame = self.dataset.split, self.dataset.frame
+            train = frame.iloc[split.train]
+            spec = modality.fit(train, self.dataset.targets[split.train], self.dataset.task, self.seed)
+            rows = np.concatenate([split.train, split.validation])
+            stored = modality.transform(frame.iloc[rows])
+            self.problems[key] = tuple((int(rows[row]), column, why) for row, column, why in stored.problems)
+            write_input(self.run.data(key), spec, stored)
+            self.modalities[key], self.specs[key] = modality, spec
+        return key
+
+    def _columns(self, name: str) -> list[Column]:
+        wanted = self.claims[name][1]
+        return [column for column in self.dataset.schema if column.name in wanted]
+
+
+def claims(dataset: Dataset) -> dict[str, tuple[str, list[str]]]:
+    """For each input the modality that claims it and its columns.
+
+    Raises:
+        DataError: No column can be used.
+    """
+    found: dict[str, tuple[str, list[str]]] = {}
+    for modality in registry.modalities.names():
+        for name, columns in registry.modalities.load(modality).claim(dataset.schema).items():
+            found[name] = (modality, columns)
+    if not found:
+        kinds = ", ".join(f"{column.name} ({column.kind}: {column.reason})" for column in dataset.schema)
+        raise DataError(
+            f"at least one column must be usable, however none of these is: {kinds[:500]}; "
+            "set a kind with --column NAME=KIND or bring one back with --keep NAME"
+        )
+    return dict(sorted(found.items()))
+
+
+def left_out(dataset: Dataset, claimed: Mapping[str, tuple[str, list[str]]]) -> list[str]:
+    """Lines that name the columns which no modality takes."""
+    taken = {column for _, columns in claimed.values() for column in columns}
+    lost = [column for column in dataset.schema if column.kind != "ignored" and column.name not in taken]
+    return [f"column '{column.name}' is left out: it is {column.kind}, which no modality takes yet" for column in lost]
+
+
+def write_input(path: Path, spec: InputSpec, stored: Stored) -> None:
+    """Write one input's tensors and its spec."""
+    plain, tensors = spec.to_parts()
+    named = {f"spec.{name}": tensor for name, tensor in tensors.items()}
+    rows = {"values": stored.values.contiguous(), "present": stored.present.contiguous()}
+    save_tensors({**named, **rows}, path, {"spec": json.dumps(plain)})
+
+
+def read_input(path: Path) -> tuple[InputSpec, Stored]:
+    """Read what ``write_input`` wrote."""
+    with safe_open(str(path), framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+        plain = json.loads(file.metadata()["spec"])
+    spec = {name.removeprefix("spec."): tensor for name, tensor in tensors.items() if name.startswith("spec.")}
+    return InputSpec.from_parts(plain, spec), Stored(tensors["values"], tensors["present"])
+
+
+def read_targets(path: Path) -> tuple[np.ndarray, Task, int]:
+    """Read the targets, the task and how many of the rows are for training."""
+    with safe_open(str(path), framework="pt") as file:
+        meta = file.metadata()
+        targets = file.get_tensor(TARGETS).numpy()
+    return targets, Task.from_json(json.loads(meta["task"])), int(meta["train"])
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path, meta: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file whole or not at all.
+
+    Raises:
+        RunError: The disk is full, or the place cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, str(temporary), dict(meta or {}))
+        temporary.replace(path)
+    except Exception as error:  # safetensors has an error class of its own for a full disk
+        temporary.unlink(missing_ok=True)
+        raise RunError(f"{path} must be writable, however: {error}; free some space, then --resume") from error

@@ -1,0 +1,274 @@
+"""A search from the user's words to a saved predictor: read, prepare, drive, finish."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from autodl import own, registry
+from autodl.data.dataset import DataOptions, Dataset, load_dataset
+from autodl.errors import AutoDLError, RunError
+from autodl.metrics import Metric, default_metric, get_metric
+from autodl.records import InputSpec, TrialConfig
+from autodl.training.device import resolve_device
+from autodl.training.settings import usual_batch_size
+from autodl.tuning.budget import Clock, cores, epoch_seconds, full_epochs, pack_size
+from autodl.tuning.driver import Driver, Plan
+from autodl.tuning.events import Finished, Listener, Started, silent
+from autodl.tuning.executors.inline import Inline
+from autodl.tuning.executors.job import Executor
+from autodl.tuning.executors.local import Local
+from autodl.tuning.finish import finish, members_at_most
+from autodl.tuning.journal import Journal, read_journal
+from autodl.tuning.options import DEFAULT_SECONDS, SearchOptions
+from autodl.tuning.prepared import Prepared, left_out
+from autodl.tuning.proposals import Proposer
+from autodl.tuning.run_folder import RunFolder, check_empty
+from autodl.tuning.search_space import SearchSpace
+from autodl.tuning.toml_space import from_toml
+from autodl.tuning.trials import Trials
+
+PACK_SIZES = {"cpu": 8, "mps": 16, "cuda": 32}
+
+
+@dataclass
+class Session:
+    """One search, or one more of a run: what its steps hand to each other."""
+
+    data: DataOptions
+    options: SearchOptions
+    listener: Listener
+    stop: threading.Event
+    started: float
+    executor: Executor | None = None
+
+    def start_workers(self) -> None:
+        """Start them first of all: they import torch while the data is read."""
+        device = str(resolve_device(self.options.device))
+        jobs = self.options.jobs or (cores() if device == "cpu" else 1)
+        threads = max(1, cores() // jobs)
+        here = own.only_here()
+        if self.options.executor == "inline" or here:
+            self.executor = Inline(device, cores(), self.stop.is_set)
+        else:
+            self.executor = Local(jobs, device, threads, own.references())
+
+    def close(self) -> None:
+        """End the workers."""
+        if self.executor is not None:
+            self.executor.close()
+
+
+def search(
+    source: Any,
+    data: DataOptions,
+    options: SearchOptions,
+    *,
+    listener: Listener = silent,
+    stop: threading.Event | None = None,
+    started: float | None = None,
+) -> Path:
+    """Search, and return the run folder with the predictor in it.
+
+    Args:
+        source: A file, a folder, a frame or the name of a built-in set.
+        data: What the user says of the data.
+        options: What the user says of the search.
+        listener: Whom to tell what happens.
+        stop: Set it, from any thread, to end the search well.
+        started: ``time.time()`` from which the budget counts; now if None.
+
+    Raises:
+        AutoDLError: Something that the user can act on; nothing half-written is left behind.
+    """
+    session = Session(data, _with_budget(options), listener, stop or threading.Event(), started or time.time())
+    if options.output is not None:
+        check_empty(Path(options.output))
+    _check(session.options)
+    try:
+        session.start_workers()
+        dataset = _with_metric(load_dataset(source, data), options.metric)
+        run = RunFolder.create(options.output, Path(dataset.source).name.split(".")[0])
+        run.write(
+            source=dataset.source,
+            fingerprint=dataset.fingerprint,
+            data=asdict(data),
+            options=session.options.to_json(),
+            state="running",
+        )
+        return _drive(session, dataset, run)
+    finally:
+        session.close()
+
+
+def resume(
+    folder: Path,
+    changes: Mapping[str, Any],
+    *,
+    source: Any = None,
+    listener: Listener = silent,
+    stop: threading.Event | None = None,
+    started: float | None = None,
+) -> Path:
+    """Go on with a run: finished trials stay, half-run ones go on from their checkpoints.
+
+    Args:
+        folder: The run folder.
+        changes: Options to change, such as ``time`` (for this session) or ``trials`` (in all).
+        source: The data, where it was a frame in memory; None reads it from where it was.
+        listener: Whom to tell what happens.
+        stop: Set it, from any thread, to end the search well.
+        started: ``time.time()`` from which the budget counts; now if None.
+
+    Raises:
+        RunError: The folder is no run, or the data changed since.
+    """
+    run = RunFolder.open(folder)
+    known = run.read()
+    data = DataOptions(**{name: _frozen(value) for name, value in known["data"].items()})
+    options = replace(SearchOptions.from_json(known["options"]), **changes, output=str(folder))
+    session = Session(data, _with_budget(options), listener, stop or threading.Event(), started or time.time())
+    _check(session.options)
+    try:
+        session.start_workers()
+        dataset = _with_metric(load_dataset(known["source"] if source is None else source, data), options.metric)
+        if dataset.fingerprint != known["fingerprint"]:
+            raise RunError(
+                f"{dataset.source} must be as it was when {folder} was begun, however it has changed since; "
+                "bring the old data back, or start a new run"
+            )
+        run.write(options=session.options.to_json(), state="running")
+        return _drive(session, dataset, run)
+    finally:
+        session.close()
+
+
+def build_space(source: Any, data: DataOptions, options: SearchOptions) -> tuple[SearchSpace, Dataset]:
+    """Return the space that a search of this data would search, and the data."""
+    from tempfile import TemporaryDirectory
+
+    dataset = _with_metric(load_dataset(source, data), options.metric)
+    with TemporaryDirectory() as folder:
+        prepared = Prepared(dataset, RunFolder.create(folder, ""), options.seed)
+        return _space(prepared, options), dataset
+
+
+def _drive(session: Session, dataset: Dataset, run: RunFolder) -> Path:
+    options, executor = session.options, session.executor
+    assert executor is not None, "internal error: no executor"
+    prepared = Prepared(dataset, run, options.seed)
+    prepared.write_targets()
+    space = _space(prepared, options)
+    metric = get_metric(dataset.task.metric, dataset.task)
+    specs = {name: spec for name, (_, spec) in prepared.defaults().items()}
+    clock = Clock(session.started, options.time)
+    plan = _plan(session, specs, dataset)
+    clock.reserve = _reserve(plan, specs, dataset, options.time)
+    old = read_journal(run.journal) if run.journal.exists() else []
+    trials = Trials(Journal(run.journal), metric)
+    trials.restore(old, space)
+    proposer = Proposer(space, metric.greater_is_better, options.seed, trials.packs)
+    session.listener(_started(session, prepared, space, clock))
+    driver = Driver(plan, trials, proposer, prepared, executor, clock, session.listener, session.stop)
+    driver.run()
+    executor.close()
+    trials.prune_the_rest()
+    state = "stopped" if session.stop.is_set() else "finished"
+    summary = finish(run, trials, prepared, clock, state, proposer.seconds)
+    trials.journal.close()
+    session.listener(Finished(run.path, summary))
+    return run.path
+
+
+def _space(prepared: Prepared, options: SearchOptions) -> SearchSpace:
+    rows = len(prepared.dataset.split.train)
+    space = SearchSpace.build(prepared.defaults(), prepared.dataset.task, rows, options.models)
+    return from_toml(options.space, space) if options.space else space
+
+
+def _plan(session: Session, specs: Mapping[str, InputSpec], dataset: Dataset) -> Plan:
+    options = session.options
+    device = resolve_device(options.device)
+    rows = len(dataset.split.train)
+    epochs = full_epochs(specs, rows, usual_batch_size(rows), options.time)
+    largest = PACK_SIZES[device.type]
+    if options.trials is not None:  # few trials should be different ones, not one pack's
+        largest = max(1, min(largest, options.trials // 8))
+    return Plan(
+        epochs=epochs,
+        pack_size=pack_size(specs, rows, epochs, options.time, largest),
+        trials=options.trials,
+        lockstep=options.trials is not None,
+        seed=options.seed,
+        device=str(device),
+        threads=max(1, cores() // (session.executor.slots if session.executor else 1)),
+        alone=lambda config: device.type == "cpu" and _convolves(config),
+    )
+
+
+def _convolves(config: TrialConfig) -> bool:
+    return any(registry.encoders.load(part.name).convolutional for part in config.encoders.values())
+
+
+def _reserve(plan: Plan, specs: Mapping[str, InputSpec], dataset: Dataset, seconds: float | None) -> float:
+    """What the end needs: choosing members, predicting the test rows with each, saving."""
+    if seconds is None:
+        return 0.0
+    once = epoch_seconds(specs, len(dataset.split.test)) / 3
+    return min(0.25 * seconds, 2.0 + 0.01 * seconds + members_at_most(specs) * once)
+
+
+def _started(session: Session, prepared: Prepared, space: SearchSpace, clock: Clock) -> Started:
+    dataset, split = prepared.dataset, prepared.dataset.split
+    rows = {"train": len(split.train), "validation": len(split.validation), "test": len(split.test), "how": split.how}
+    problems = [
+        f"{len(cells)} cells of the images could not be read, the first in row {cells[0][0]}: {cells[0][2]}"
+        for cells in prepared.problems.values()
+        if cells
+    ]
+    here = own.only_here()
+    alone = [f"trials train in this process, one after another: {', '.join(here)} is not importable elsewhere"]
+    facts = [*dataset.notes, *left_out(dataset, prepared.claims), *problems, *(alone if here else [])]
+    prepared.run.write(
+        task=dataset.task.to_json(),
+        columns=[asdict(column) for column in dataset.schema],
+        rows=rows,
+        notes=facts,
+        seed=session.options.seed,
+        problems=[cell for cells in prepared.problems.values() for cell in cells],
+    )
+    return Started(
+        folder=prepared.run.path,
+        source=dataset.source,
+        task=dataset.task,
+        schema=dataset.schema,
+        rows=rows,
+        notes=tuple(facts),
+        deadline=clock.deadline,
+        trials=session.options.trials,
+        device=f"{resolve_device(session.options.device)} × {session.executor.slots if session.executor else 1}",
+        knobs=len(space.knobs),
+    )
+
+
+def _with_metric(dataset: Dataset, name: str | None) -> Dataset:
+    metric: Metric = get_metric(name or default_metric(dataset.task), dataset.task)
+    return replace(dataset, task=replace(dataset.task, metric=metric.name))
+
+
+def _with_budget(options: SearchOptions) -> SearchOptions:
+    return replace(options, time=DEFAULT_SECONDS) if options.time is None and options.trials is None else options
+
+
+def _check(options: SearchOptions) -> None:
+    for name, value, least in (("time", options.time, 1.0), ("trials", options.trials, 1), ("jobs", options.jobs, 1)):
+        if value is not None and value < least:
+            raise AutoDLError(f"--{name} must be at least {least:g}, however {value} came; raise it")
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

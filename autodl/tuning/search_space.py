@@ -1,0 +1,202 @@
+"""The search space of a task as data: every knob of every component that fits, by its full path.
+
+    table.encoder              which of the encoders that accept the input
+    table.tabular.scaling      a knob of the input's modality
+    table.mlp.depth            a knob of an encoder: counts where the input's encoder is this one
+    loss, loss.focal.gamma     a loss that fits the task, and its knob; likewise optimizer and, for several inputs, fusion
+    training.batch_size        a knob of the training loop
+
+A configuration ("params") has a value for every knob that counts in it, and for no other.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from autodl.errors import SpaceError, nearest
+from autodl.records import Component, InputSpec, Task, TrialConfig
+from autodl.space import Dimension, Value
+from autodl.tuning._assembly import SearchKnob, assemble
+from autodl.tuning._dimensions import (
+    admit,
+    default_value,
+    distribution,
+    draw,
+    nearest_value,
+    only_value,
+    range_in_words,
+    suggest,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    import optuna
+
+__all__ = ["SearchKnob", "SearchSpace"]
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """All knobs of a search, in an order in which conditions look back only.
+
+    Attributes:
+        knobs: By path.
+        inputs: The modality of each input.
+    """
+
+    knobs: Mapping[str, SearchKnob]
+    inputs: Mapping[str, str]
+
+    @classmethod
+    def build(
+        cls,
+        inputs: Mapping[str, tuple[str, InputSpec]],
+        task: Task,
+        rows: int,
+        models: Sequence[str] | None = None,
+    ) -> SearchSpace:
+        """Assemble the space from what is registered.
+
+        Args:
+            inputs: The modality and the shape of each input.
+            task: What is predicted; it decides which losses fit.
+            rows: Number of training rows.
+            models: The encoders to search among; all that fit if None. An input that none of them accepts is left to
+                all that do, as long as another input is served.
+
+        Raises:
+            UnknownNameError: A model that is not registered.
+            SpaceError: No component fits, or two names collide.
+        """
+        knobs = assemble(inputs, task, rows, models)
+        return cls({knob.path: knob for knob in knobs}, {name: inputs[name][0] for name in sorted(inputs)})
+
+    def active(self, params: Mapping[str, Value]) -> Iterator[SearchKnob]:
+        """The knobs that count in a configuration, in order."""
+        return (knob for knob in self.knobs.values() if knob.active(params))
+
+    def suggest(self, trial: optuna.Trial) -> dict[str, Value]:
+        """Ask a trial for a configuration; what has one value only is set, not asked."""
+        return self._walk(lambda knob: suggest(trial, knob.path, knob.dimension))
+
+    def random(self, generator: np.random.Generator) -> dict[str, Value]:
+        """Draw a configuration."""
+        return self._walk(lambda knob: draw(knob.dimension, generator))
+
+    def complete(self, partial: Mapping[str, Value]) -> dict[str, Value]:
+        """Fill a configuration up with defaults.
+
+        Raises:
+            SpaceError: A path that does not exist or does not count here, or a value out of its range.
+        """
+        for path in partial:
+            self.knob(path)
+        params = self._walk(lambda knob: _value(knob, partial), fixed=False)
+        for path in partial:
+            if path not in params:
+                rules = " and ".join(f"{other} is {_listed(values)}" for other, values in self.knobs[path].when)
+                raise SpaceError(f"'{path}' may be set only where {rules}, however it was set elsewhere; leave it out")
+        return params
+
+    def nearest(self, wishes: Mapping[str, Value]) -> dict[str, Value]:
+        """Return the configuration that comes nearest to some wishes.
+
+        What the ranges forbid is moved to the nearest value that they hold, what does not count is left out, and what
+        nobody wishes is at its default.
+        """
+
+        def take(knob: SearchKnob) -> Value:
+            wished = knob.path in wishes
+            return nearest_value(knob.dimension, wishes[knob.path]) if wished else default_value(knob.dimension)
+
+        return self._walk(take)
+
+    def knob(self, path: str) -> SearchKnob:
+        """Return the knob of that path.
+
+        Raises:
+            SpaceError: There is none.
+        """
+        if path not in self.knobs:
+            siblings = [known for known in self.knobs if known.rpartition(".")[0] == path.rpartition(".")[0]]
+            raise SpaceError(f"no knob is called '{path}'; {nearest(path, siblings or self.knobs)}")
+        return self.knobs[path]
+
+    def structural(self, params: Mapping[str, Value]) -> dict[str, Value]:
+        """The part of a configuration that all members of a pack share."""
+        return {knob.path: params[knob.path] for knob in self.active(params) if not knob.dimension.per_member}
+
+    def distributions(self, params: Mapping[str, Value]) -> dict[str, optuna.distributions.BaseDistribution]:
+        """Optuna's ranges of what ``suggest`` would ask for on the way to a configuration."""
+        asked = (knob for knob in self.active(params) if only_value(knob.dimension) is None)
+        return {knob.path: distribution(knob.dimension) for knob in asked}
+
+    def with_dimensions(self, dimensions: Mapping[str, Dimension]) -> SearchSpace:
+        """Return a copy that searches other ranges for some paths."""
+        changed = {path: replace(self.knobs[path], dimension=dimension) for path, dimension in dimensions.items()}
+        return replace(self, knobs={**self.knobs, **changed})
+
+    def config(self, params: Mapping[str, Value], epochs: int, seed: int) -> TrialConfig:
+        """Return the recipe that a whole configuration stands for."""
+        settings: defaultdict[tuple[str, ...], dict[str, Any]] = defaultdict(dict)
+        for knob in self.active(params):
+            settings[knob.owner][knob.name] = params[knob.path]
+
+        def chosen(owner: str, choice: str = "") -> Component:
+            name = settings[(owner,)][choice]
+            return Component(name, settings[(owner, name)])
+
+        return TrialConfig(
+            modalities={name: Component(kind, settings[(name, kind)]) for name, kind in self.inputs.items()},
+            encoders={name: chosen(name, "encoder") for name in self.inputs},
+            fusion=chosen("fusion") if "fusion" in params else None,
+            loss=chosen("loss"),
+            optimizer=chosen("optimizer"),
+            training=settings[("training",)],
+            epochs=epochs,
+            seed=seed,
+        )
+
+    def params(self, config: TrialConfig) -> dict[str, Value]:
+        """Return the configuration that a recipe came from: the inverse of ``config``."""
+        settings: defaultdict[tuple[str, ...], dict[str, Any]] = defaultdict(dict)
+        settings[("training",)].update(config.training)
+        for name, part in config.modalities.items():
+            settings[(name, part.name)].update(part.settings)
+        choices = [(name, "encoder", part) for name, part in config.encoders.items()]
+        choices += [("loss", "", config.loss), ("optimizer", "", config.optimizer)]
+        choices += [("fusion", "", config.fusion)] if config.fusion else []
+        for owner, choice, part in choices:
+            settings[(owner,)][choice] = part.name
+            settings[(owner, part.name)].update(part.settings)
+        return {
+            path: settings[knob.owner][knob.name]
+            for path, knob in self.knobs.items()
+            if knob.name in settings[knob.owner]
+        }
+
+    def _walk(self, take: Callable[[SearchKnob], Value], *, fixed: bool = True) -> dict[str, Value]:
+        """Go through the knobs that count; with ``fixed``, those with one value only are not taken but set."""
+        params: dict[str, Value] = {}
+        for knob in self.knobs.values():
+            if knob.active(params):
+                only = only_value(knob.dimension) if fixed else None
+                params[knob.path] = take(knob) if only is None else only
+        return params
+
+
+def _value(knob: SearchKnob, partial: Mapping[str, Value]) -> Value:
+    if knob.path not in partial:
+        return default_value(knob.dimension)
+    value = admit(knob.dimension, partial[knob.path])
+    if value is None:
+        allowed = range_in_words(knob.dimension)
+        raise SpaceError(f"'{knob.path}' must be {allowed}, however {partial[knob.path]!r} came; change it")
+    return value
+
+
+def _listed(values: Sequence[Value]) -> str:
+    return " or ".join(map(str, values))

@@ -1,0 +1,138 @@
+"""All trials of a run and what the journal says of them: the one place where a record changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from autodl.metrics import Metric
+from autodl.records import TrialConfig, TrialRecord
+from autodl.space import Value
+from autodl.tuning.journal import Journal
+from autodl.tuning.proposals import Known, Proposal
+from autodl.tuning.search_space import SearchSpace
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One trial: its record, and what only the search needs to know."""
+
+    record: TrialRecord
+    params: dict[str, Value]
+    pack: int
+
+    @property
+    def known(self) -> Known:
+        """As the sampler sees it."""
+        return Known(self.record, self.params, self.pack)
+
+
+class Trials:
+    """Every trial by number; whatever changes is in the journal before anybody hears of it.
+
+    Args:
+        journal: Where changes are written.
+        metric: Which scores are good.
+    """
+
+    def __init__(self, journal: Journal, metric: Metric) -> None:
+        self.journal = journal
+        self.metric = metric
+        self.entries: dict[int, Entry] = {}
+
+    @property
+    def records(self) -> list[TrialRecord]:
+        """All records, in order of their numbers."""
+        return [entry.record for entry in self.entries.values()]
+
+    @property
+    def known(self) -> list[Known]:
+        """All trials as the sampler sees them."""
+        return [entry.known for entry in self.entries.values()]
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The trial with the best score; the earlier one if two are level."""
+        scored = [record for record in self.records if record.score is not None]
+        return min(scored, key=self._loss) if scored else None
+
+    @property
+    def packs(self) -> int:
+        """Packs proposed so far."""
+        return 1 + max((entry.pack for entry in self.entries.values()), default=-1)
+
+    def start(self, proposals: Sequence[Proposal], space: SearchSpace, pack: int, epochs: int, seed: int) -> list[int]:
+        """Number the members of a new pack; each gets a seed of its own."""
+        numbers = []
+        for proposal in proposals:
+            number = len(self.entries)
+            config = space.config(proposal.params, epochs, seed * 1_000_003 + number)
+            record = TrialRecord(number, "running", config, source=proposal.source)
+            self.entries[number] = Entry(record, proposal.params, pack)
+            facts = {"number": number, "pack": pack, "source": proposal.source, "config": config.to_json()}
+            self.journal.append({"event": "trial", **facts})
+            numbers.append(number)
+        return numbers
+
+    def running(self, numbers: Sequence[int]) -> None:
+        """Trials go on from their rung."""
+        for number in numbers:
+            self._change(number, state="running")
+
+    def heard(self, message: Mapping[str, Any], levels: Sequence[int]) -> TrialRecord:
+        """Take over what a worker says of a trial that left its pack."""
+        number = message["number"]
+        record = self.entries[number].record
+        rungs = dict(record.rungs)
+        if message["score"] is not None:
+            rungs |= {level: message["score"] for level in levels if record.epoch < level <= message["epoch"]}
+        failed = bool(message["error"])
+        state = "failed" if failed else "complete" if message["ended"] else "paused"
+        numbers = ("score", "epoch", "best_epoch", "n_parameters", "error")
+        changes = {name: message[name] for name in numbers}
+        if failed:
+            changes = {"error": message["error"]}
+        seconds = max(record.seconds, message["seconds"])
+        changes |= {"state": state, "rungs": rungs, "seconds": seconds}
+        self.journal.append({"event": "heard", "number": number, **changes})
+        return self._change(number, **changes)
+
+    def fail(self, number: int, reason: str) -> TrialRecord:
+        """A trial is given up."""
+        changes = {"state": "failed", "error": reason}
+        self.journal.append({"event": "heard", "number": number, **changes})
+        return self._change(number, **changes)
+
+    def prune_the_rest(self) -> None:
+        """The search is over: what waits at a rung was pruned, what runs was stopped.
+
+        Not written to the journal: a resumed search lets them go on.
+        """
+        for number, entry in self.entries.items():
+            if entry.record.state in ("paused", "running"):
+                self._change(number, state="pruned")
+
+    def restore(self, entries: Sequence[Mapping[str, Any]], space: SearchSpace) -> None:
+        """Rebuild all trials from a journal; those that ran when it ended wait again."""
+        for entry in entries:
+            number = entry.get("number", -1)
+            if entry["event"] == "trial":
+                config = TrialConfig.from_json(entry["config"])
+                record = TrialRecord(number, "running", config, source=entry["source"])
+                self.entries[number] = Entry(record, space.params(config), entry["pack"])
+            elif entry["event"] == "heard":
+                changes = {name: value for name, value in entry.items() if name not in ("event", "number")}
+                if "rungs" in changes:
+                    changes["rungs"] = {int(level): score for level, score in changes["rungs"].items()}
+                self._change(number, **changes)
+
+    def _change(self, number: int, **changes: Any) -> TrialRecord:
+        entry = self.entries[number]
+        record = replace(entry.record, **changes)
+        self.entries[number] = replace(entry, record=record)
+        return record
+
+    def _loss(self, record: TrialRecord) -> tuple[float, int]:
+        assert record.score is not None, "internal error: an unscored trial"
+        return (-record.score if self.metric.greater_is_better else record.score), record.number
