@@ -64,8 +64,10 @@ def search(
     root: str | Path | None = None,
     group: str | None = None,
     time_order: str | None = None,
-    validation: Any = None,
-    test: Any = None,
+    validation: str | Path | None = None,
+    test: str | Path | None = None,
+    validation_share: float = 0.2,
+    test_share: float = 0.2,
     encoders: Iterable[type[nn.Module]] = (),
     quiet: bool = False,
 ) -> Predictor:
@@ -94,8 +96,10 @@ def search(
         root: Folder that image paths start from; None for the table's own.
         group: Column whose equal values stay in one part of the split.
         time_order: Column to split by: the last rows are the test.
-        validation: Rows that steer the search, as another file or frame.
-        test: Rows to test on, as another file or frame.
+        validation: File of rows that steer the search; None splits them off.
+        test: File of rows to test on, touched once; None splits them off.
+        validation_share: Share of the rows that are left which steers the search.
+        test_share: Share of the rows to test on.
         encoders: Own ``nn.Module`` classes that join the search.
         quiet: Say only where the run is and how good.
 

@@ -17,21 +17,25 @@ from autodl.tuning.events import Finished, Started
 
 LABEL = 12  # characters of the column that says what a line is about
 _PLURALS = {"category": "categories"}
-_MOST_LEFT_OUT = 8
+_LABELLED = ("task: ", "split: ")  # notes that have a line of their own
 
 
 def opening(started: Started, width: int = 80) -> list[str]:
     """The first screen: what data, what task and why, columns by kind, split, device, budget."""
-    rows, task = started.rows, started.task
-    parts = ", ".join(f"{rows[part]:,} {part}" for part in ("train", "validation", "test") if part in rows)
-    how = f" ({rows['how']})" if rows.get("how") else ""
-    classes = f"; classes {_some(map(str, task.classes), 60)}" if task.classes else ""
-    lines = _line("data", f"{printable(nearby(started.source))}: rows {parts}{how}", width)
-    lines += _line("task", f"{task.kind}: '{printable(task.target)}', judged by {task.metric}{classes}", width)
+    task, rows = started.task, started.rows
+    said = dict(note.split(": ", 1) for note in started.notes if note.startswith(_LABELLED))
+    why = printable(said.get("task", task.kind))
+    classes = f" ({_some(map(printable, map(str, task.classes)), 2 * width)})" if task.classes else ""
+    counts = ", ".join(f"{rows[part]:,} {part}" for part in ("train", "validation", "test"))
+    lines = _line("data", printable(nearby(started.source)), width)
+    lines += _line("task", f"predict '{printable(task.target)}'{classes}, judged by {task.metric}", width)
+    lines += _line("", why, width)
     lines += _columns(started.schema, width)
+    lines += _line("split", printable(rows.get("how") or counts), width)
     lines += _line("search", f"{started.knobs} hyperparameters on {started.device}, {budget(started)}", width)
     for note in started.notes:
-        lines += _line("note", printable(note), width)
+        if not note.startswith((*_LABELLED, "left out: ")):
+            lines += _line("note", printable(note), width)
     return [*lines, _label("run") + nearby(started.folder)]
 
 
@@ -124,11 +128,11 @@ def _columns(schema: Iterable[Column], width: int) -> list[str]:
         count = f"{len(columns)} {kind if len(columns) == 1 else _PLURALS.get(kind, f'{kind}s')}"
         listed = _some([printable(column.name) for column in columns], 2 * width)
         lines += _line("" if lines else "columns", f"{count}: {listed}", width)
-    for at, column in enumerate(left_out[:_MOST_LEFT_OUT]):
-        why = f"{printable(column.name)}: {printable(column.reason) or 'asked for'}"
-        lines += _line("" if at else "left out", why, width)
-    if len(left_out) > _MOST_LEFT_OUT:
-        lines += _line("", f"and {len(left_out) - _MOST_LEFT_OUT} more, all in run.json", width)
+    reasons: dict[str, list[str]] = {}
+    for column in left_out:
+        reasons.setdefault(column.reason, []).append(printable(column.name))
+    for at, (reason, names) in enumerate(reasons.items()):
+        lines += _line("" if at else "left out", f"{_some(names, width)} ({printable(reason)})", width)
     return lines
 
 

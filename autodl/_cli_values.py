@@ -9,10 +9,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autodl.errors import AutoDLError, nearest
+from autodl.errors import AutoDLError
 
 if TYPE_CHECKING:
-    from autodl.data.dataset import DataOptions
+    from autodl.data.options import DataOptions
     from autodl.tuning.options import SearchOptions
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -44,7 +44,7 @@ def column_kinds(pairs: Iterable[str]) -> dict[str, str]:
     """Return columns and kinds of NAME=KIND pairs; the name may itself hold "=".
 
     Raises:
-        AutoDLError: A pair has no "=", or its kind does not exist.
+        AutoDLError: A pair has no "=", or no name.
     """
     kinds = {}
     for pair in pairs:
@@ -54,22 +54,7 @@ def column_kinds(pairs: Iterable[str]) -> dict[str, str]:
                 f"--column must be NAME=KIND, however '{pair}' came; write for example --column zip=category"
             )
         kinds[name] = kind
-    return checked_kinds(kinds)
-
-
-def checked_kinds(kinds: Mapping[str, Any]) -> dict[str, Any]:
-    """Return kinds of columns, all of which exist.
-
-    Raises:
-        AutoDLError: One does not; with the nearest that does.
-    """
-    from autodl.records import COLUMN_KINDS
-
-    for name, kind in kinds.items():
-        if kind not in COLUMN_KINDS:
-            hint = nearest(str(kind), COLUMN_KINDS)
-            raise AutoDLError(f"the kind of column '{name}' must exist, however '{kind}' does not; {hint}")
-    return dict(kinds)
+    return kinds
 
 
 def space_text(space: str | Path) -> str:
@@ -92,7 +77,7 @@ def space_text(space: str | Path) -> str:
 
 def data_options(given: Mapping[str, Any]) -> DataOptions:
     """Return what was said of the data; what is None keeps its default."""
-    from autodl.data.dataset import DataOptions
+    from autodl.data.options import DataOptions
 
     return DataOptions(**_chosen(given, DataOptions))
 
@@ -119,14 +104,15 @@ def _as_it_is(value: Any) -> Any:
 
 
 _READ: dict[str, Callable[[Any], Any]] = {
-    "columns": checked_kinds,
     "ignore": tuple,
     "keep": tuple,
     "models": names,
     "output": str,
     "root": str,
     "space": space_text,
+    "test": str,
     "time": seconds,
+    "validation": str,
 }
 
 

@@ -1,20 +1,28 @@
-"""The parts of a predictor: fitted modalities, the members that read them, and how both become plain content."""
+"""What a predictor computes with: fitted modalities and the networks that read them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
-from autodl import registry
+from autodl import own, registry
 from autodl.contracts import Modality
-from autodl.errors import UnknownNameError, nearest
-from autodl.records import Column, Component, InputSpec, TrialConfig
+from autodl.errors import PredictorError, UnknownNameError, nearest
+from autodl.network import Network, kept_columns
+from autodl.records import Column, Component, InputSpec, Stored, Task, TrialConfig
+from autodl.training.data import ENTRIES_PER_CHUNK, Rows, TrainingData, predictions, spec_on
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,64 +64,177 @@ def modality_key(input_name: str, component: Component) -> str:
     return f"{re.sub('[^A-Za-z0-9]+', '_', input_name)[:40]}-{digest}"
 
 
-def modality_to_content(input_name: str, component: Component, modality: Modality, spec: InputSpec) -> dict[str, Any]:
-    """All of a fitted modality and its spec, for ``autodl.storage``."""
+class FittedEnsemble:
+    """Networks that predict together, on a device, some rows at a time.
+
+    Args:
+        members: The networks; those without a share are left out, the shares of the others made to sum to 1.
+        modalities: Fitted modalities by ``modality_key``; those that no member reads are left out.
+        specs: What each of these emits, by the same key.
+        task: What is predicted.
+
+    Raises:
+        PredictorError: No member has a share.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[FittedMember],
+        modalities: Mapping[str, Modality],
+        specs: Mapping[str, InputSpec],
+        task: Task,
+    ) -> None:
+        total = sum(member.share for member in members)
+        if not total > 0:
+            raise PredictorError(f"a predictor must have members with a share, however theirs sum to {total}; add one")
+        self.members = [replace(each, share=each.share / total) for each in members if each.share > 0]
+        keys = sorted({key for member in self.members for key in member.keys.values()})
+        self.modalities = {key: modalities[key] for key in keys}
+        self.specs = {key: specs[key] for key in keys}
+        self.task = task
+        self.networks = [self._network(member) for member in self.members]
+        self.to(torch.device("cpu"))
+
+    @property
+    def columns(self) -> set[str]:
+        """The columns that a member keeps."""
+        used: set[str] = set()
+        for member in self.members:
+            share = float(member.config.training.get("features", 1.0))
+            for key in member.keys.values():
+                spec = self.specs[key]
+                kept = kept_columns(spec, share) if len(spec.shape) == 1 else range(len(spec.columns))
+                used |= {spec.columns[position] for position in kept}
+        return used
+
+    def to(self, device: torch.device) -> None:
+        """Move the networks there."""
+        self.device = device
+        for network in self.networks:
+            network.to(device)
+        self._specs = {key: spec_on(spec, device, torch.float32) for key, spec in self.specs.items()}
+
+    @torch.no_grad()
+    def predict(self, frame: pd.DataFrame, rows_at_once: int | None = None) -> np.ndarray:
+        """Return probabilities, or numbers in the target's unit; warn of cells that cannot be used.
+
+        Args:
+            frame: Rows as ``autodl.data`` casts them.
+            rows_at_once: Rows read and predicted together; None takes as many as some hundred megabytes bear.
+
+        Shape:
+            returned: rows classes, or rows
+        """
+        size = rows_at_once or _rows_at_once(self.specs)
+        found = np.empty((len(frame), self.task.n_outputs) if self.task.is_classification else len(frame))
+        problems: list[tuple[int, str, str]] = []
+        for start in range(0, len(frame), size):
+            rows = frame.iloc[start : start + size]
+            stored = {key: modality.transform(rows) for key, modality in self.modalities.items()}
+            found[start : start + size] = self._mean(stored)
+            for each in stored.values():
+                problems += [(start + row, column, reason) for row, column, reason in each.problems]
+        _warn(problems)
+        return found
+
+    def to_content(self) -> dict[str, Any]:
+        """Everything but the task, for ``autodl.storage``."""
+        read = {key: (name, each.config.modalities[name]) for each in self.members for name, key in each.keys.items()}
+        needed = sorted({each for member in self.members for each in _needed(member.config)})
+        return {
+            "own": own.facts(name for room, name in needed if room == "encoders"),
+            "requirements": [[room, name, registry.ROOMS[room].distribution(name)] for room, name in needed],
+            "modalities": [self._modality_content(key, *read[key]) for key in sorted(read)],
+            "members": [{**vars(member), "config": member.config.to_json()} for member in self.members],
+        }
+
+    def _mean(self, stored: Mapping[str, Stored]) -> Any:
+        """The members' mean prediction, each counting by its share. Shape: → rows classes, or rows."""
+        there = {key: Stored(each.values.to(self.device), each.present.to(self.device)) for key, each in stored.items()}
+        rows = Rows(there, torch.empty(0))
+        views = TrainingData(rows, rows, self._specs, self.task, np.empty(0)).batch(rows, slice(None))
+        total: Any = 0.0
+        for member, network in zip(self.members, self.networks, strict=True):
+            outputs = network({name: views[key] for name, key in member.keys.items()})
+            total = total + member.share * predictions(outputs, self.task).cpu().double().numpy()
+        return total
+
+    def _network(self, member: FittedMember) -> Network:
+        """The member's network as it was trained."""
+        specs = {name: self.specs[key] for name, key in member.keys.items()}
+        network = Network.seeded(member.config, specs, self.task.n_outputs)
+        network.load_state_dict(dict(member.weights))
+        return network.float().eval().requires_grad_(False)
+
+    def _modality_content(self, key: str, input_name: str, component: Component) -> dict[str, Any]:
+        modality = self.modalities[key]
+        return {
+            "input": input_name,
+            "name": component.name,
+            "settings": structural_settings(component),
+            "columns": [vars(column) for column in modality.columns],
+            "state": modality.state(),
+            "spec": self.specs[key].to_parts(),
+        }
+
+
+def parts_from_content(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Rebuild members, modalities and specs from ``FittedEnsemble.to_content``'s data.
+
+    Raises:
+        UnknownNameError: A component is not registered here.
+    """
+    own.restore(content["own"])
+    for room, name, distribution in content["requirements"]:
+        _check_known(room, name, distribution)
+    fitted = [_modality(part) for part in content["modalities"]]
+    configs = [TrialConfig.from_json(member["config"]) for member in content["members"]]
     return {
-        "input": input_name,
-        "name": component.name,
-        "settings": structural_settings(component),
-        "columns": [vars(column) for column in modality.columns],
-        "state": modality.state(),
-        "spec": vars(spec),
+        "members": [
+            FittedMember(**{**member, "config": config})
+            for member, config in zip(content["members"], configs, strict=True)
+        ],
+        "modalities": {key: modality for key, modality, _ in fitted},
+        "specs": {key: spec for key, _, spec in fitted},
     }
 
 
-def modality_from_content(content: Mapping[str, Any]) -> tuple[str, Modality, InputSpec]:
-    """Rebuild a modality's key, itself and its spec."""
+def _modality(content: Mapping[str, Any]) -> tuple[str, Modality, InputSpec]:
     component = Component(content["name"], content["settings"])
     columns = [Column(**column) for column in content["columns"]]
     modality = registry.modalities.load(component.name).from_state(columns, component.settings, content["state"])
-    spec: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in content["spec"].items()
-    }
-    return modality_key(content["input"], component), modality, InputSpec(**spec)
+    return modality_key(content["input"], component), modality, InputSpec.from_parts(*content["spec"])
 
 
-def member_to_content(member: FittedMember) -> dict[str, Any]:
-    """All of a member, for ``autodl.storage``."""
-    return {**vars(member), "config": member.config.to_json()}
+def _needed(config: TrialConfig) -> set[tuple[str, str]]:
+    """Room and name of every component that the configuration predicts with."""
+    found = {("modalities", config.modalities[name].name) for name in config.encoders}
+    found |= {("encoders", part.name) for part in config.encoders.values()}
+    return found | ({("fusions", config.fusion.name)} if config.fusion else set())
 
 
-def member_from_content(content: Mapping[str, Any]) -> FittedMember:
-    """Rebuild a member."""
-    return FittedMember(**{**content, "config": TrialConfig.from_json(content["config"])})
+def _check_known(room: str, name: str, distribution: str) -> None:
+    known = registry.ROOMS[room].names()
+    if name in known:
+        return
+    if distribution == "this process":
+        advice = "it was a class of the process that trained: define and register it here too, before loading"
+    else:
+        advice = f"it came with the distribution '{distribution}': install that, and look at AUTODL_PLUGINS"
+    raise UnknownNameError(f"{room} must have '{name}' for this predictor, however: {nearest(name, known)}; {advice}")
 
 
-def requirements(members: Iterable[FittedMember]) -> list[list[str]]:
-    """Room, name and distribution of every component that the members predict with."""
-    found: set[tuple[str, str]] = set()
-    for member in members:
-        config = member.config
-        found |= {("modalities", config.modalities[name].name) for name in config.encoders}
-        found |= {("encoders", part.name) for part in config.encoders.values()}
-        found |= {("fusions", config.fusion.name)} if config.fusion else set()
-    return [[room, name, registry.ROOMS[room].distribution(name)] for room, name in sorted(found)]
+def _rows_at_once(specs: Mapping[str, InputSpec]) -> int:
+    """So many rows that the widest input stays within a fixed number of entries."""
+    widest = max(int(np.prod(spec.shape)) for spec in specs.values())
+    return int(np.clip(ENTRIES_PER_CHUNK // widest, 16, 8192))
 
 
-def check_requirements(needed: Iterable[Iterable[str]]) -> None:
-    """Refuse to go on without a component.
-
-    Raises:
-        UnknownNameError: One is not registered here.
-    """
-    for room, name, distribution in needed:
-        known = registry.ROOMS[room].names()
-        if name in known:
-            continue
-        if distribution == "this process":
-            advice = "it was registered by a class of the process that trained: define it here too, before loading"
-        else:
-            advice = f"it came with the distribution '{distribution}': install that, and look at AUTODL_PLUGINS"
-        raise UnknownNameError(
-            f"{room} must have '{name}' for this predictor, however: {nearest(name, known)}; {advice}"
+def _warn(problems: Sequence[tuple[int, str, str]]) -> None:
+    if problems:
+        row, column, reason = problems[0]
+        warnings.warn(
+            f"{len(problems)} cells cannot be used and count as missing; the first is in column '{column}', "
+            f"row {row}: {reason}",
+            stacklevel=5,
         )

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autodl.records import Component, TrialConfig, TrialRecord
-from autodl.storage import write_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +18,7 @@ _COLUMNS = (
     *("rank", "number", "state", "score", "encoder", "what", "epochs", "best_epoch", "parameters", "seconds"),
     *("source", "weight", "error"),
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs a cell that begins so
+_FORMULA = ("=", "+", "-", "@")  # a spreadsheet runs a cell that begins so
 _SIZES = (("depth", "width"), ("blocks", "channels"))
 _WIDEST = 60  # characters of a cell in the terminal
 
@@ -92,12 +91,14 @@ class Leaderboard:
         """
         import csv
 
+        from autodl.storage import write_file
+
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(_COLUMNS)
         for row in self.rows():
             writer.writerow([_harmless(cell) for cell in row.values()])
-        write_file(Path(path), text.getvalue().encode("utf-8", "backslashreplace"))
+        write_file(Path(path), text.getvalue().encode())
 
     def table(self, limit: int | None = 20) -> str:
         """The best trials as text for a terminal.
@@ -168,13 +169,22 @@ def _number(value: float | None) -> float | None:
 
 
 def _harmless(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+    """A cell of a CSV file that is one line, and no formula."""
+    if not isinstance(cell, str):
+        return cell
+    text = _printable(cell)
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _shown(text: str) -> str:
-    """Cut to a terminal's width, without characters that a terminal obeys."""
-    safe = "".join(c if c.isprintable() else " " for c in text)
+    """Cut to a terminal's width."""
+    safe = _printable(text)
     return safe if len(safe) <= _WIDEST else safe[: _WIDEST - 1] + "…"
+
+
+def _printable(text: str) -> str:
+    """Without line breaks and characters that a terminal obeys."""
+    return "".join(c if c.isprintable() else " " for c in text).strip()
 
 
 def _record_to_json(record: TrialRecord) -> dict[str, Any]:

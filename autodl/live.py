@@ -3,8 +3,8 @@
     with watching("show") as watch:
         folder = search(source, data, options, listener=watch, stop=watch.stop)
 
-The first Ctrl-C, or a SIGTERM, sets ``watch.stop``: the search ends well and keeps its best. The second one raises
-KeyboardInterrupt at once.
+The first Ctrl-C, or a SIGTERM, sets ``watch.stop``: the search ends well and keeps its best. The second one, and any
+before the search has started, raises KeyboardInterrupt at once.
 """
 
 from __future__ import annotations
@@ -204,7 +204,8 @@ def watching(mode: Mode, signals: Sequence[int] = (signal.SIGINT,)) -> Iterator[
     watch = view(mode)
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if watch.stop.is_set() and number == signal.SIGINT:
+        nothing_yet = watch.progress.started is None
+        if nothing_yet or (watch.stop.is_set() and number == signal.SIGINT):
             raise KeyboardInterrupt
         if not watch.stop.is_set():
             watch.stop.set()

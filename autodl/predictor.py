@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 import torch
 
-from autodl import own, storage
+from autodl import storage
 from autodl.contracts import Modality
 from autodl.data.dataset import load_rows
 from autodl.errors import DataError, PredictorError
-from autodl.fitted import (
-    FittedMember,
-    check_requirements,
-    member_from_content,
-    member_to_content,
-    modality_from_content,
-    modality_to_content,
-    requirements,
-)
+from autodl.fitted import FittedEnsemble, FittedMember, parts_from_content
 from autodl.leaderboard import Leaderboard, describe
-from autodl.metrics import METRICS, get_metric
-from autodl.network import Network, kept_columns
-from autodl.records import Column, InputSpec, Schema, Stored, Task
-from autodl.training.data import ENTRIES_PER_CHUNK, Rows, TrainingData, predictions, spec_on
+from autodl.metrics import METRICS
+from autodl.network import Network
+from autodl.records import Column, InputSpec, Schema, Task
 from autodl.training.device import resolve_device
 
 NAME = "predictor"
+PandasT = TypeVar("PandasT", pd.Series, pd.DataFrame)
 
 
 @dataclass(eq=False)
@@ -69,15 +60,25 @@ class Predictor:
     rows_per_batch: int | None = None
 
     def __post_init__(self) -> None:
-        total = sum(member.share for member in self.members)
-        if not total > 0:
-            raise PredictorError(f"a predictor must have members with a share, however theirs sum to {total}; add one")
-        self.members = [replace(each, share=each.share / total) for each in self.members if each.share > 0]
-        keys = {key for member in self.members for key in member.keys.values()}
-        self.modalities = {key: self.modalities[key] for key in sorted(keys)}
-        self.specs = {key: self.specs[key] for key in sorted(keys)}
-        self._networks = [self._network(member) for member in self.members]
-        self.to("cpu")
+        self._ensemble = FittedEnsemble(self.members, self.modalities, self.specs, self.task)
+        self.members = self._ensemble.members
+        self.modalities, self.specs = self._ensemble.modalities, self._ensemble.specs
+
+    @property
+    def device(self) -> torch.device:
+        """Where it predicts."""
+        return self._ensemble.device
+
+    @property
+    def networks(self) -> list[Network]:
+        """One a member, in evaluation mode."""
+        return self._ensemble.networks
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that predictions rest on: those that a member keeps, in the table's order."""
+        used = self._ensemble.columns
+        return [column.name for column in self.schema if column.name in used]
 
     def predict(self, data: Any, root: str | Path | None = None) -> pd.Series:
         """Return the likeliest class as the user wrote it, or the number, for every row.
@@ -89,13 +90,13 @@ class Predictor:
         Raises:
             DataError: The data cannot be read, or lacks columns that the predictor was fitted on.
         """
-        frame, _ = self._read(data, root)
+        frame, _ = self._read(data, root, targets=False)
         found = self._predictions(frame)
-        index = _index(data, frame)
-        if not self.task.is_classification:
-            return pd.Series(found, index=index, name=self.task.target)
-        labels = pd.Series(list(self.task.classes)).take(found.argmax(axis=1))
-        return labels.set_axis(index).rename(self.task.target)
+        if self.task.is_classification:
+            labels = pd.Series(list(self.task.classes)).take(found.argmax(axis=1))
+        else:
+            labels = pd.Series(found)
+        return _labelled(labels.rename(self.task.target), data, frame)
 
     def predict_proba(self, data: Any, root: str | Path | None = None) -> pd.DataFrame:
         """Return the probability of every class, a column each, for every row; arguments as in ``predict``.
@@ -107,8 +108,8 @@ class Predictor:
             raise DataError(
                 f"there must be classes to give probabilities of, however '{self.task.target}' is a number; use predict"
             )
-        frame, _ = self._read(data, root)
-        return pd.DataFrame(self._predictions(frame), index=_index(data, frame), columns=list(self.task.classes))
+        frame, _ = self._read(data, root, targets=False)
+        return _labelled(pd.DataFrame(self._predictions(frame), columns=list(self.task.classes)), data, frame)
 
     def evaluate(self, data: Any, root: str | Path | None = None) -> dict[str, float]:
         """Return the value of every metric that fits the task; rows without a target are left out.
@@ -116,7 +117,7 @@ class Predictor:
         Raises:
             DataError: As ``predict``; or there is no row with a target.
         """
-        frame, targets = self._read(data, root)
+        frame, targets = self._read(data, root, targets=True)
         if targets is None:
             raise DataError(
                 f"the data must have the target '{self.task.target}' to be evaluated on, however it has not"
@@ -127,20 +128,8 @@ class Predictor:
                 f"a row must have a known target, however no cell of '{self.task.target}' holds one; use predict"
             )
         found, truth = self._predictions(frame if known.all() else frame[known]), targets[known]
-        fitting = [name for name, metric in METRICS.items() if self.task.kind in metric.tasks]
-        return {name: float(get_metric(name, self.task).function(truth, found)) for name in fitting}
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns that predictions rest on: those that a member keeps, in the table's order."""
-        used: set[str] = set()
-        for member in self.members:
-            share = float(member.config.training.get("features", 1.0))
-            for key in member.keys.values():
-                spec = self.specs[key]
-                kept = kept_columns(spec, share) if len(spec.shape) == 1 else range(len(spec.columns))
-                used |= {spec.columns[position] for position in kept}
-        return [column.name for column in self.schema if column.name in used]
+        fitting = {name: metric for name, metric in METRICS.items() if self.task.kind in metric.tasks}
+        return {name: float(metric.function(truth, found)) for name, metric in fitting.items()}
 
     def to(self, device: str | torch.device) -> Predictor:
         """Move the networks there; ``auto`` takes a GPU where there is one.
@@ -148,10 +137,7 @@ class Predictor:
         Raises:
             RunError: There is no such device here.
         """
-        self.device = resolve_device(str(device))
-        for network in self._networks:
-            network.to(self.device)
-        self._specs = {key: spec_on(spec, self.device, torch.float32) for key, spec in self.specs.items()}
+        self._ensemble.to(resolve_device(str(device)))
         return self
 
     def summary(self) -> str:
@@ -170,63 +156,28 @@ class Predictor:
         Raises:
             RunError: The disk is full, or the folder cannot be written.
         """
-        parts = {
-            key: (name, member.config.modalities[name]) for member in self.members for name, key in member.keys.items()
-        }
-        encoders = {part.name for member in self.members for part in member.config.encoders.values()}
         content = {
             "task": self.task.to_json(),
             "schema": [vars(column) for column in self.schema],
             "root": None if self.root is None else str(self.root),
-            "own": own.facts(encoders),
-            "requirements": requirements(self.members),
-            "modalities": [
-                modality_to_content(*part, self.modalities[key], self.specs[key]) for key, part in parts.items()
-            ],
-            "members": [member_to_content(member) for member in self.members],
+            "ensemble": self._ensemble.to_content(),
             "leaderboard": self.leaderboard.to_json(),
             "scores": self.scores,
             "facts": self.facts,
         }
         storage.save(Path(folder), NAME, content)
 
-    def _read(self, data: Any, root: str | Path | None) -> tuple[pd.DataFrame, np.ndarray | None]:
-        if root is None and not isinstance(data, str | os.PathLike):
+    def _read(self, data: Any, root: str | Path | None, *, targets: bool) -> tuple[pd.DataFrame, np.ndarray | None]:
+        in_memory = not isinstance(data, str | os.PathLike)
+        if root is None and in_memory and self.root is not None and self.root.is_dir():
             root = self.root
-        return load_rows(data, self.schema, self.task, root)
+        # To predict, whatever stands in the target's column is not looked at: the name of no column says so.
+        task = self.task if targets else replace(self.task, target="\0")
+        return load_rows(data, self.schema, task, root)
 
-    @torch.no_grad()
     def _predictions(self, frame: pd.DataFrame) -> np.ndarray:
-        """Predictions, read and computed some rows at a time. Shape: → rows classes, or rows."""
-        size = self.rows_per_batch or _rows_at_once(self.specs)
-        found = np.empty((len(frame), self.task.n_outputs) if self.task.is_classification else len(frame))
-        problems: list[tuple[int, str, str]] = []
-        for start in range(0, len(frame), size):
-            rows = frame.iloc[start : start + size]
-            stored = {key: modality.transform(rows) for key, modality in self.modalities.items()}
-            found[start : start + size] = self._ensemble(stored)
-            for each in stored.values():
-                problems += [(start + row, column, reason) for row, column, reason in each.problems]
-        _warn(problems)
-        return found
-
-    def _ensemble(self, stored: Mapping[str, Stored]) -> np.ndarray:
-        """The members' mean prediction, each counting by its share."""
-        there = {key: Stored(each.values.to(self.device), each.present.to(self.device)) for key, each in stored.items()}
-        rows = Rows(there, torch.empty(0))
-        views = TrainingData(rows, rows, self._specs, self.task, np.empty(0)).batch(rows, slice(None))
-        total: Any = 0.0
-        for member, network in zip(self.members, self._networks, strict=True):
-            outputs = network({name: views[key] for name, key in member.keys.items()})
-            total = total + member.share * predictions(outputs, self.task).cpu().double().numpy()
-        return np.asarray(total)
-
-    def _network(self, member: FittedMember) -> Network:
-        """The member's network as it was trained."""
-        specs = {name: self.specs[key] for name, key in member.keys.items()}
-        network = Network(member.config, specs, self.task.n_outputs)
-        network.load_state_dict(dict(member.weights))
-        return network.float().eval().requires_grad_(False)
+        """Predictions as metrics take them, for rows that are cast already. Shape: → rows classes, or rows."""
+        return self._ensemble.predict(frame, self.rows_per_batch)
 
 
 def load(folder: str | Path, device: str = "auto") -> Predictor:
@@ -251,8 +202,6 @@ def load(folder: str | Path, device: str = "auto") -> Predictor:
     place = inner if (inner / f"{NAME}.json").exists() else path
     content = storage.load(place, NAME)
     try:
-        own.restore(content["own"])
-        check_requirements(content["requirements"])
         predictor = _rebuilt(content)
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError) as error:
         reason = str(error).split("\n")[0]
@@ -263,13 +212,10 @@ def load(folder: str | Path, device: str = "auto") -> Predictor:
 
 
 def _rebuilt(content: Mapping[str, Any]) -> Predictor:
-    fitted = [modality_from_content(part) for part in content["modalities"]]
     return Predictor(
+        **parts_from_content(content["ensemble"]),
         task=Task.from_json(content["task"]),
         schema=Schema(tuple(Column(**column) for column in content["schema"])),
-        members=[member_from_content(member) for member in content["members"]],
-        modalities={key: modality for key, modality, _ in fitted},
-        specs={key: spec for key, _, spec in fitted},
         leaderboard=Leaderboard.from_json(content["leaderboard"]),
         scores=content["scores"],
         facts=content["facts"],
@@ -277,22 +223,8 @@ def _rebuilt(content: Mapping[str, Any]) -> Predictor:
     )
 
 
-def _index(data: Any, frame: pd.DataFrame) -> pd.Index:
-    """The rows' labels as the user's own frame has them."""
-    return data.index if isinstance(data, pd.DataFrame) else frame.index
-
-
-def _rows_at_once(specs: Mapping[str, InputSpec]) -> int:
-    """So many rows that the widest input stays within a fixed number of entries."""
-    widest = max(int(np.prod(spec.shape)) for spec in specs.values())
-    return int(np.clip(ENTRIES_PER_CHUNK // widest, 16, 8192))
-
-
-def _warn(problems: Sequence[tuple[int, str, str]]) -> None:
-    if problems:
-        row, column, reason = problems[0]
-        warnings.warn(
-            f"{len(problems)} cells cannot be used and count as missing; the first is in column '{column}', "
-            f"row {row}: {reason}",
-            stacklevel=4,
-        )
+def _labelled(found: PandasT, data: Any, frame: pd.DataFrame) -> PandasT:
+    """The rows called as in the user's own frame; ``attrs["notes"]`` tells what was worth saying of the data."""
+    found.index = data.index if isinstance(data, pd.DataFrame) else frame.index
+    found.attrs = dict(frame.attrs)
+    return found

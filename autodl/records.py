@@ -123,7 +123,8 @@ class InputSpec:
     @classmethod
     def from_parts(cls, plain: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> InputSpec:
         """Rebuild a spec from ``to_parts``'s data."""
-        return cls(**{name: tuple(value) for name, value in plain.items()}, **tensors)
+        values: dict[str, Any] = {name: tuple(value) for name, value in plain.items()}
+        return cls(**values, **tensors)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)

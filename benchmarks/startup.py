@@ -1,6 +1,6 @@
 """``autodl --help``, and the time from Enter to the first finished trial of ``autodl search breast_cancer``.
 
-    python benchmarks/startup.py [--repeats 5]
+python benchmarks/startup.py [--repeats 5]
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ CONVOLUTIONS = TrialConfig(
     encoders={"image": Component("cnn", {**LAYERS, "dense_depth": 1, "dense_width": 500})},
     loss=Component("cross_entropy", {"label_smoothing": 0.0, "class_weight": 0.0}),
     optimizer=Component("sgd", {"learning_rate": 0.001, "weight_decay": 0.0, "momentum": 0.0, "nesterov": False}),
-    training={"batch_size": 1, "schedule": "constant"},
-    epochs=5,
+    training={"batch_size": 4, "schedule": "constant"},
+    epochs=10,
     seed=0,
 )
 

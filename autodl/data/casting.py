@@ -41,7 +41,7 @@ def cast(frame: pd.DataFrame, schema: Schema, root: str | Path) -> tuple[pd.Data
             values, problems = _paths(cells, column, folder)
         else:
             values, problems = _values(cells, column)
-        columns[column.name] = pd.Series(values) if values.dtype != object else pd.Series(values, dtype=object)
+        columns[column.name] = values if values.dtype != object else pd.Series(values, dtype=object)
         notes.extend(f"column '{column.name}': {problem}" for problem in problems)
     return pd.DataFrame(columns, index=pd.RangeIndex(len(frame)), copy=False), tuple(notes)
 

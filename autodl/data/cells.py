@@ -56,6 +56,13 @@ def check_plain(cells: pd.Series, pictures: bool = False) -> None:
             raise _not_plain(cells, kind, count)
 
 
+def distinct(cells: pd.Series) -> tuple[np.ndarray, list[Any]]:
+    """Return for each cell the place of its value (-1 where it is missing), and the different values."""
+    # The array below the series: a series would have an index made of its values, which costs wide tables seconds.
+    codes, values = pd.factorize(cells.to_numpy() if isinstance(cells.dtype, np.dtype) else cells.array)
+    return np.asarray(codes), values.tolist() if isinstance(values, np.ndarray) else list(values)
+
+
 def word(value: Any) -> str | None:
     """Return one cell as a string: None where it is blank, and 3 for 3.0."""
     if isinstance(value, str):
@@ -81,7 +88,7 @@ def as_numbers(cells: pd.Series) -> np.ndarray:
 
 def as_words(cells: pd.Series) -> np.ndarray:
     """Every cell as a string, None where it is missing or blank; whole numbers without a decimal point."""
-    codes, values = pd.factorize(cells)
+    codes, values = distinct(cells)
     words = np.empty(len(values) + 1, dtype=object)  # the last one, None, is that of code -1
     words[:-1] = [word(value) for value in values]
     return np.asarray(words[codes])
@@ -105,15 +112,15 @@ def as_dates(cells: pd.Series, written_as: str = "") -> np.ndarray:
         cells = cells.dt.tz_convert(None)
     if cells.dtype.kind == "M":
         return to_nanoseconds(cells)
-    codes, values = pd.factorize(cells)
+    codes, values = distinct(cells)
     dates = parse_dates([word(value) for value in values], written_as)
     return np.asarray(np.append(dates, np.datetime64("NaT"))[codes])
 
 
 def _by_value(cells: pd.Series, convert: Callable[[list[Any]], Any]) -> np.ndarray:
     """Convert each different value once."""
-    codes, values = pd.factorize(cells)
-    return np.asarray(np.append(np.asarray(convert(list(values)), dtype=np.float64), np.nan)[codes])
+    codes, values = distinct(cells)
+    return np.asarray(np.append(np.asarray(convert(values), dtype=np.float64), np.nan)[codes])
 
 
 def _numbers(values: list[Any]) -> np.ndarray:

@@ -14,6 +14,7 @@ from autodl.errors import DataError
 from autodl.records import Column, ColumnKind, Schema
 
 SAID = "as you said"
+"""The reason of what the user decides."""
 
 
 def type_columns(frame: pd.DataFrame, options: DataOptions) -> Schema:
@@ -31,7 +32,7 @@ def type_columns(frame: pd.DataFrame, options: DataOptions) -> Schema:
             raise DataError(
                 f"{option} must name a column, however '{name}' is none; {nearest_column(name, frame.columns)}"
             )
-    schema = Schema(tuple(_type(frame[name], options) for name in frame.columns))
+    schema = Schema(tuple(_type(cells, options) for _, cells in frame.items()))
     if not any(column.kind != "ignored" for column in schema):
         raise DataError(
             f"at least one column must be of use, however all {len(schema.columns)} are left out "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from autodl.data.cells import distinct
 from autodl.records import Column
 
 _PRESENT = 0.9
@@ -37,7 +38,7 @@ def copies_of_target(
 
 
 def _one_to_one(cells: pd.Series, targets: np.ndarray, classes: int) -> bool:
-    codes, values = pd.factorize(cells)
+    codes, values = distinct(cells)
     there = codes >= 0
     if len(values) != classes or there.mean() < _PRESENT:
         return False

@@ -23,6 +23,8 @@ FORMATS = (ISO, *(day + time for day, time in product(_DAYS, _TIMES)))
 _BARE = ("%Y%m%d", "%Y-%m", "%Y/%m", "%Y")
 """Formats that plain numbers have too: only where the user says that the column holds dates."""
 
+_SEPARATORS = {form: set() if form == ISO else set(re.sub(r"%\w", "", form)) for form in FORMATS + _BARE}
+
 _LIKE_A_DATE = re.compile(r"(?=.{6,40}$)(?=.*\d)[\w.+-]+[-/. ]\w+[-/., ].*")
 _LIKE_ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}.*)?")
 _SAMPLE = 200
@@ -51,9 +53,17 @@ def find_format(words: Sequence[str], bare: bool = False) -> str | None:
     formats = FORMATS + _BARE if bare else FORMATS
     if not bare and sum(_LIKE_A_DATE.fullmatch(word) is not None for word in sample) < SHARE * len(sample):
         return None
-    able = [form for form in formats if _share(sample, form) >= SHARE / 2]
-    best = max(able, key=lambda form: _share(words, form), default=None)
-    return best if best is not None and _share(words, best) >= SHARE else None
+    seen = set("".join(sample))
+    best, best_share = None, 0.0
+    for form in formats:
+        if not _SEPARATORS[form] <= seen or _share(sample, form) < SHARE / 2:
+            continue
+        share = _share(words, form)
+        if share > best_share:
+            best, best_share = form, share
+        if share == 1.0:
+            break
+    return best if best_share >= SHARE else None
 
 
 def parse_dates(words: Iterable[str | None], form: str = "") -> np.ndarray:

@@ -72,7 +72,8 @@ def _parse(data: bytes, where: str, **options: Any) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # more cells in a row than names: data would go
-            return pd.read_csv(io.BytesIO(data), encoding="utf-8", **options)
+            frame: pd.DataFrame = pd.read_csv(io.BytesIO(data), encoding="utf-8", **options)
+            return frame
     except (ValueError, OverflowError, pd.errors.ParserWarning) as error:
         told = str(error).removeprefix("Error tokenizing data. C error: ").strip().rstrip(".")
         raise DataError(

@@ -32,7 +32,10 @@ def read_json_lines(data: bytes, where: str) -> tuple[pd.DataFrame, tuple[str, .
                 rows.append(_loads(line, f"line {number} of {where}"))
                 if not isinstance(rows[-1], dict):
                     raise _no_object(where, f"line {number}", rows[-1])
-    frame = pd.DataFrame(rows)
+    try:
+        frame = pd.DataFrame(rows)
+    except UnicodeEncodeError as error:  # "\ud800" is JSON, but no text
+        raise DataError(f"{where} must hold whole characters, however: {error.reason}; mend its \\u escapes") from error
     if frame.empty:
         raise DataError(f"{where} must hold rows, however there are none; check that it was written whole")
     return frame, notes
@@ -59,6 +62,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_object(where: str, place: str, value: Any) -> DataError:
     return DataError(
-        f"every row of {where} must be a JSON object such as {{\"age\": 3}}, however {place} holds "
+        f'every row of {where} must be a JSON object such as {{"age": 3}}, however {place} holds '
         f"{type(value).__name__} {str(value)[:40]!r}; mend it"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from autodl.data.cells import as_numbers, check_plain, is_picture, word
+from autodl.data.cells import as_numbers, check_plain, distinct, is_picture, word
 from autodl.data.dates import SHARE, describe_format, find_format
 from autodl.data.paths import AUDIO_SUFFIXES, IMAGE_SUFFIXES
 from autodl.records import ColumnKind
@@ -47,8 +46,9 @@ def examine(cells: pd.Series) -> Finding:
     Raises:
         DataError: The cells hold lists or other things that no column may hold.
     """
-    present = int(cells.notna().sum())
-    if not present:
+    if cells.dtype.kind in "iuf":
+        return _examine_numbers(cells)
+    if cells.isna().all():
         return Finding("ignored", "no cell holds a value")
     if cells.dtype == object and any(map(is_picture, cells)):
         check_plain(cells, pictures=True)
@@ -62,8 +62,6 @@ def examine(cells: pd.Series) -> Finding:
         return _with_constant(Finding("number", "durations, in days"), cells)
     if cells.dtype.kind == "b":
         return _with_constant(Finding("boolean", "only true and false"), cells)
-    if cells.dtype.kind in "iuf":
-        return _examine_numbers(cells)
     return _examine_words(cells)
 
 
@@ -74,17 +72,17 @@ def _examine_numbers(cells: pd.Series) -> Finding:
     known = values[np.isfinite(values)]
     if not len(known):
         return Finding("ignored", "no cell holds a finite number")
-    distinct = len(pd.unique(known))
-    if distinct == 1 and len(known) == len(cells):
+    n_distinct = len(pd.unique(known))
+    if n_distinct == 1 and len(known) == len(cells):
         return Finding("number", "1 distinct number", "the same value in every row")
-    if distinct <= 2 and set(pd.unique(known).tolist()) <= {0, 1}:
+    if n_distinct <= 2 and set(pd.unique(known).tolist()) <= {0, 1}:
         return Finding("boolean", "only 0 and 1")
     doubt = ""
-    if whole and distinct == len(cells) and _counts_rows(known, name):
+    if whole and n_distinct == len(cells) and _counts_rows(known, name):
         doubt = f"all {len(cells):,} whole numbers are different: an id"
-    if whole and 2 < distinct <= _FEW:
-        return Finding("number", f"{distinct} distinct whole numbers, taken as numbers", doubt)
-    return Finding("number", _count(distinct, "distinct number"), doubt)
+    if whole and 2 < n_distinct <= _FEW:
+        return Finding("number", f"{n_distinct} distinct whole numbers, taken as numbers", doubt)
+    return Finding("number", _count(n_distinct, "distinct number"), doubt)
 
 
 def _counts_rows(values: np.ndarray, name: str) -> bool:
@@ -101,7 +99,7 @@ def _counts_rows(values: np.ndarray, name: str) -> bool:
 
 
 def _examine_words(cells: pd.Series) -> Finding:
-    codes, values = pd.factorize(cells)
+    codes, values = distinct(cells)
     words = [word(value) for value in values]
     counts = np.bincount(codes[codes >= 0], minlength=len(words))
     filled = [place for place, text in enumerate(words) if text is not None]
@@ -151,7 +149,8 @@ def kind_of_words(words: Sequence[str], counts: np.ndarray) -> Finding:
 
 
 def _suffix(text: str) -> str:
-    return os.path.splitext(text.strip())[1].lower() if "." in text[-8:] else ""
+    text = text.strip().lower()
+    return text[text.rindex(".") :] if "." in text[-8:] else ""
 
 
 def _strays_among_numbers(words: Sequence[str], counts: np.ndarray) -> str | None:
@@ -176,13 +175,12 @@ def _may_be_number(text: str) -> bool:
 
 
 def _category_or_text(words: Sequence[str], total: int) -> Finding:
-    distinct = len(words)
-    many = distinct > 0.05 * total and (distinct > _FEW or distinct > total / 2)
-    sample = words[:: max(1, distinct // _SAMPLE)]
+    many = len(words) > 0.05 * total and (len(words) > _FEW or len(words) > total / 2)
+    sample = words[:: max(1, len(words) // _SAMPLE)]
     length = float(np.mean([len(text.split()) for text in sample]))
     if many and length >= _WORDS_OF_TEXT:
-        return Finding("text", f"{length:.0f} words a cell, {distinct:,} different cells")
-    return Finding("category", _count(distinct, "distinct word"))
+        return Finding("text", f"{length:.0f} words a cell, {len(words):,} different cells")
+    return Finding("category", _count(len(words), "distinct word"))
 
 
 def _with_constant(finding: Finding, cells: pd.Series) -> Finding:

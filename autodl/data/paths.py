@@ -1,4 +1,9 @@
-"""Paths in cells: relative to a root, and never outside it."""
+"""Paths in cells: relative to a root, and never outside it.
+
+Paths are kept as strings here: a table may hold a hundred thousand, and pathlib has no ``normpath``.
+"""
+
+# ruff: noqa: PTH100, PTH111, PTH112, PTH114, PTH118
 
 from __future__ import annotations
 

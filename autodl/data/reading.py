@@ -41,7 +41,7 @@ def read_table(source: Any, as_text: Collection[str] = (), labelled: bool = True
         return read_builtin(source)
     if not isinstance(source, str | os.PathLike):
         return from_frame(source)
-    path = Path(os.path.abspath(os.path.expanduser(source)))
+    path = Path(os.path.abspath(Path(source).expanduser()))  # noqa: PTH100  # resolve() would follow a symlink
     if path.is_dir():
         return read_folder(path, labelled)
     if not path.exists():

@@ -86,10 +86,10 @@ def _cut(
 ) -> np.ndarray:
     """Choose about ``count`` of the remaining rows; ``reserve`` parts still take theirs from the others."""
     if rule.order is not None:
-        return rest[np.argsort(rule.order[rest], kind="stable")[-count:]]
+        return np.asarray(rest[np.argsort(rule.order[rest], kind="stable")[-count:]])
     if rule.groups is not None:
-        return rest[_whole_groups(rule.groups[rest], strata[rest], count, reserve, rng)]
-    return rest[_stratified(strata[rest], count, reserve, rng)]
+        return np.asarray(rest[_whole_groups(rule.groups[rest], strata[rest], count, reserve, rng)])
+    return np.asarray(rest[_stratified(strata[rest], count, reserve, rng)])
 
 
 def _stratified(strata: np.ndarray, count: int, reserve: int, rng: np.random.Generator) -> np.ndarray:

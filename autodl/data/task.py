@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from autodl.data.cells import as_numbers, as_words, check_plain, word
+from autodl.data.cells import as_numbers, as_words, check_plain, distinct, word
 from autodl.data.dates import SHARE
 from autodl.errors import DataError
 from autodl.records import Task, TaskKind
@@ -32,6 +31,7 @@ class _Target:
     numbers: np.ndarray
     whole: bool
     words: bool
+    categorical: bool
 
     @property
     def rows(self) -> int:
@@ -85,7 +85,7 @@ def encode_targets(cells: pd.Series, task: Task) -> np.ndarray:
         numbers = as_numbers(cells)
         _refuse_infinity(numbers, task.target)
         return numbers
-    codes, values = pd.factorize(cells)
+    codes, values = distinct(cells)
     indices = np.array([*(_class_index(_label(value), task) for value in values), -1], dtype=np.int64)
     unseen = [value for value, index in zip(values, indices, strict=False) if index < 0 and word(value) is not None]
     if unseen:
@@ -134,8 +134,14 @@ def _look_at(cells: pd.Series) -> _Target:
     if present.dtype.kind == "f" and not there.all() and all(float(label).is_integer() for label in labels):
         labels = [int(label) for label in labels]
     known = numbers[~np.isnan(numbers)]
-    words = present.dtype.kind not in "iufm"
-    return _Target(name, _in_order(labels), numbers, bool(np.all(known == np.round(known))), words)
+    return _Target(
+        name,
+        _in_order(labels),
+        numbers,
+        whole=bool(np.all(known == np.round(known))),
+        words=present.dtype.kind not in "iufm",
+        categorical=isinstance(present.dtype, pd.CategoricalDtype),
+    )
 
 
 def _infer_kind(target: _Target) -> tuple[TaskKind, str]:
@@ -143,7 +149,7 @@ def _infer_kind(target: _Target) -> tuple[TaskKind, str]:
     if distinct == 2:
         return "binary", f"'{target.name}' has two values"
     few = distinct <= FEW_CLASSES and distinct * ROWS_A_CLASS <= target.rows
-    if target.words and (few or target.numeric_share < SHARE):
+    if target.categorical or (target.words and (few or target.numeric_share < SHARE)):
         return "multiclass", f"'{target.name}' holds {distinct:,} different words"
     if few and target.whole:
         return "multiclass", f"'{target.name}' holds only {distinct} different whole numbers"
@@ -179,7 +185,7 @@ def _label(value: Any) -> Label:
 
 def _in_order(labels: list[Label]) -> tuple[Label, ...]:
     try:
-        return tuple(sorted(set(labels)))  # type: ignore[type-var]  # mixed types are caught
+        return tuple(sorted(set(labels)))
     except TypeError:
         return tuple(sorted(set(labels), key=lambda label: (type(label).__name__, str(label))))
 

@@ -85,7 +85,7 @@ def _bounded(blocks: Iterable[bytes], size: int, path: Path) -> bytes:
     return b"".join(kept)
 
 
-def _blocks(stream: IO[bytes]) -> Iterator[bytes]:
+def _blocks(stream: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
     while block := stream.read(_BLOCK):
         yield block
 

@@ -17,7 +17,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 T = TypeVar("T")
 
 MEGAPIXELS = 25  # a larger image is not decoded
-FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "WEBP", "TIFF", "PPM")  # none that runs another program, as EPS does
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")  # none that runs another program, as EPS does
 DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # grey of 16 bits
 ROWS_PER_TASK = 32
 SLOW = 0.0005  # seconds an image, from which threads pay
@@ -57,7 +57,7 @@ def load(cell: Any, side: int) -> Image.Image:
         raise
     except UnidentifiedImageError:
         raise Unreadable(f"not an image of the formats {', '.join(FORMATS)}") from None
-    except Image.DecompressionBombError:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise Unreadable(_too_large()) from None
     except Exception as error:  # decoders meet damaged bytes with errors of every kind
         raise Unreadable(f"damaged: {str(error)[:80] or type(error).__name__}") from None

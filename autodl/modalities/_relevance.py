@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+SHUFFLES = 4
+
 
 def bin_codes(values: np.ndarray) -> np.ndarray:
     """Codes from 0: of equally filled bins, of every value that fills bins alone, and of missing ones.
@@ -14,7 +16,7 @@ def bin_codes(values: np.ndarray) -> np.ndarray:
     Shape: rows → rows.
     """
     if values.dtype.kind == "i":
-        return _dense(values)
+        return np.asarray(values - values.min())
     known = values[~np.isnan(values)]
     if not known.size:
         return np.zeros(len(values), np.int64)
@@ -24,33 +26,35 @@ def bin_codes(values: np.ndarray) -> np.ndarray:
         edges = np.unique(np.quantile(known, np.arange(1, bins) / bins))
     codes = np.searchsorted(edges, values, "left") + np.searchsorted(edges, values, "right")
     codes[np.isnan(values)] = 2 * len(edges) + 1
-    return _dense(codes)
+    return np.asarray(codes)
 
 
-def mutual_information(x: np.ndarray, y: np.ndarray) -> float:
-    """Mutual information of two rows of codes, in nats, less the bias that few rows give it; at least 0.
+class Goal:
+    """A target, and how much any column seems to tell of it by chance.
 
-    Shape:
-        x, y: rows, each code from 0 occurring.
+    Args:
+        codes: ``(rows,)``: from 0.
+        generator: For the shuffles of the target.
 
     Reference:
-        Paninski: Estimation of Entropy and Mutual Information, Neural Computation 15 (2003), on the
-        correction of Miller and Madow.
+        Vinh, Epps, Bailey: Information Theoretic Measures for Clusterings Comparison: Variants, Properties,
+        Normalization and Correction for Chance, JMLR 11 (2010); its expectation is taken over some shuffles here.
     """
-    n, width = len(x), int(y.max()) + 1
-    joint = np.bincount(x * width + y).astype(np.float64)
-    joint = joint[joint > 0]
-    rows, columns = np.bincount(x), np.bincount(y)
-    plain = _entropy(rows, n) + _entropy(columns, n) - _entropy(joint, n)
-    return max(0.0, plain + (len(rows) + len(columns) - len(joint) - 1) / (2 * n))
+
+    def __init__(self, codes: np.ndarray, generator: np.random.Generator) -> None:
+        self.codes = codes
+        self.shuffled = [generator.permutation(codes) for _ in range(SHUFFLES)]
+
+    def mutual_information(self, x: np.ndarray) -> float:
+        """What a column tells of the target, in nats, less what it tells of the shuffled one; at least 0.
+
+        Shape: rows of codes from 0.
+        """
+        joint = _joint_entropy(x, self.codes)
+        return max(0.0, sum(_joint_entropy(x, codes) for codes in self.shuffled) / SHUFFLES - joint)
 
 
-def _dense(codes: np.ndarray) -> np.ndarray:
-    """The same classes numbered from 0 without gaps."""
-    dense: np.ndarray = np.unique(codes, return_inverse=True)[1]
-    return dense
-
-
-def _entropy(counts: np.ndarray, n: int) -> float:
-    share = counts / n
+def _joint_entropy(x: np.ndarray, y: np.ndarray) -> float:
+    counts = np.bincount(x * (int(y.max()) + 1) + y)
+    share = counts[counts > 0] / len(x)
     return float(-(share * np.log(share)).sum())

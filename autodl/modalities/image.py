@@ -77,8 +77,8 @@ class Image(Modality):
         Raises:
             DataError: None of them can be read.
         """
-        images, grey = self._sample(rows, np.random.default_rng(seed))
-        self._shape = (1 if grey else 3, *_common_size([image.size for image in images], self.settings["side"]))
+        images, sizes, grey = self._sample(rows, np.random.default_rng(seed))
+        self._shape = (1 if grey else 3, *_common_size(sizes, self.settings["side"]))
         pixels = np.stack([resized(image, *self._shape) for image in images])
         mean = pixels.mean((0, 2, 3), dtype=np.float64)
         deviation = pixels.std((0, 2, 3), dtype=np.float64)
@@ -132,11 +132,14 @@ class Image(Modality):
         kept = (tall.unsqueeze(-1) & wide.unsqueeze(-2)).logical_not().to(batch.dtype)
         return moved * kept.unsqueeze(2)  # a missing image is NaN and stays so
 
-    def _sample(self, rows: pd.DataFrame, generator: np.random.Generator) -> tuple[list[Pillow.Image], bool]:
-        """Some training images, none larger than needed, and whether all are grey."""
+    def _sample(
+        self, rows: pd.DataFrame, generator: np.random.Generator
+    ) -> tuple[list[Pillow.Image], list[tuple[int, int]], bool]:
+        """Some training images, none larger than needed; their widths and heights; whether all are grey."""
         name, side = self.columns[0].name, self.settings["side"]
         cells = rows[name].tolist()
         images: list[Pillow.Image] = []
+        sizes: list[tuple[int, int]] = []
         grey, reason = True, "all cells are empty"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -149,6 +152,7 @@ class Image(Modality):
                     reason = str(error)
                     continue
                 grey = grey and is_grey(image)
+                sizes.append(image.size)
                 image.thumbnail((side, side))
                 images.append(image)
         if not images:
@@ -156,7 +160,7 @@ class Image(Modality):
                 f"column '{name}' must hold a readable image among the training rows, however none of {len(cells)} is "
                 f"({reason}); check the paths or drop it with --ignore {name}"
             )
-        return images, grey
+        return images, sizes, grey
 
 
 def _common_size(sizes: Sequence[tuple[int, int]], side: int) -> tuple[int, int]:

@@ -11,7 +11,7 @@ import torch
 
 from autodl.contracts import Modality
 from autodl.modalities._columns import KINDS, ColumnEncoder
-from autodl.modalities._relevance import bin_codes, mutual_information
+from autodl.modalities._relevance import Goal, bin_codes
 from autodl.records import Column, InputSpec, Schema, Stored, Task, column_names
 from autodl.space import Choice, Space
 
@@ -119,10 +119,11 @@ class Tabular(Modality):
         """Of each column the mutual information of its most telling facet. Shape: columns."""
         some = np.sort(generator.permutation(len(rows))[:RELEVANCE_ROWS])
         seen = rows.iloc[some]
-        goal = bin_codes(np.asarray(targets, np.int64 if task.is_classification else np.float64)[some])
+        known = np.asarray(targets, np.int64 if task.is_classification else np.float64)[some]
+        goal = Goal(bin_codes(known), generator)
         return torch.tensor(
             [
-                max(mutual_information(bin_codes(facet), goal) for facet in encoder.facets(seen[name]))
+                max(goal.mutual_information(bin_codes(facet)) for facet in encoder.facets(seen[name]))
                 for name, encoder in self._encoders.items()
             ]
         )

@@ -35,7 +35,9 @@ class Augmentation:
                 changed[name] = modality.augment(inputs[name], settings, noise)
         return changed
 
-    def mixup(self, inputs: Inputs, generators: Sequence[torch.Generator]) -> tuple[Inputs, Tensor | None, Tensor | None]:
+    def mixup(
+        self, inputs: Inputs, generators: Sequence[torch.Generator]
+    ) -> tuple[Inputs, Tensor | None, Tensor | None]:
         """Blend each row with a partner: x ← s x + (1 - s) x', one share s ~ Beta(α, α) a member and batch.
 
         Shape: → {input: members batch *shape}, partner: members batch, share: members 1.

@@ -124,6 +124,7 @@ def training_data(
 
 def spec_on(spec: InputSpec, device: torch.device, dtype: torch.dtype) -> InputSpec:
     """The same spec with offset and scale where batches are made."""
+
     def moved(tensor: Tensor | None) -> Tensor | None:
         return None if tensor is None else tensor.to(device=device, dtype=dtype)
 

@@ -42,7 +42,7 @@ def prepare_device(device: torch.device, threads: int) -> None:
 def bf16_pays(device_type: str) -> bool:
     """Whether products in bfloat16 are clearly faster here than in float32: timed, never assumed."""
     if device_type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device_type != "cpu":
         return False
     full, half = (_product_seconds(dtype) for dtype in (torch.float32, torch.bfloat16))

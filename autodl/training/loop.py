@@ -1,8 +1,8 @@
 """The loop one can read aloud: train an epoch, judge it, keep the best, let go of those who are done.
 
-    train → for each epoch: train_epoch → for each batch: train_step
-                            judge        (best epoch kept, early stop, NaN)
-                            let_go
+train → for each epoch: train_epoch → for each batch: train_step
+                        judge        (best epoch kept, early stop, NaN)
+                        let_go
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from autodl.training.pack import DropoutNoise, Pack
 from autodl.training.schedules import SCHEDULES, schedule_table
 
 Listener = Callable[["Training"], None]
+PURPOSES = ("order", "dropout", "augmentation", "mixup")  # each draws from a source of its own, or packs would matter
 
 
 @dataclass
@@ -90,7 +91,7 @@ class Training:
     def train_epoch(self, stop: Callable[[], bool]) -> bool:
         """Train on every row once, in each member's own order; False if it was stopped on the way."""
         self._seed()
-        batches = self._orders().split(self.batch_size, dim=1)
+        batches = torch.split(self._orders(), self.batch_size, dim=1)
         for index, schedule in zip(batches, self._schedule(), strict=False):  # the rest that fills no batch is dropped
             if stop():
                 return False
@@ -101,7 +102,7 @@ class Training:
         """One update of all members, each on its own rows. Shape: members batch, members 1."""
         targets = self.data.train.targets[index]
         inputs = self.augmentation(self.data.batch(self.data.train, index), self._uniform)
-        inputs, partner, share = self.augmentation.mixup(inputs, self.generators)
+        inputs, partner, share = self.augmentation.mixup(inputs, self.chance["mixup"])
         outputs = self.compute_outputs(inputs)
         loss = self.loss(outputs, targets, self.loss_settings)
         if partner is not None and share is not None:
@@ -110,7 +111,7 @@ class Training:
 
     def compute_outputs(self, inputs: Inputs) -> Tensor:
         """The forward of all members. Shape: {input: members batch *shape} → members batch outputs."""
-        noise = self.noise.draw(self.generators, self.batch_size)
+        noise = self.noise.draw(self.chance["dropout"], self.batch_size)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             return self.pack.forward(inputs, noise).to(self.data.dtype)
 
@@ -125,7 +126,9 @@ class Training:
     @torch.no_grad()
     def judge(self) -> None:
         """Score every member on the validation rows and keep what is best."""
-        weights = self.members.evaluated(self.optimizer.evaluation(self.pack.parameters, self.members.state, self.settings))
+        weights = self.members.evaluated(
+            self.optimizer.evaluation(self.pack.parameters, self.members.state, self.settings)
+        )
         self.members.judge(weights, self.predict(weights), self.data.validation_targets, self.epoch)
 
     def predict(self, weights: Tensor) -> Tensor:
@@ -140,7 +143,9 @@ class Training:
         if not any(done):
             return []
         left = [self.members.leave(self.pack, index, self.epoch) for index, gone in enumerate(done) if gone]
-        stay = torch.tensor([index for index, gone in enumerate(done) if not gone], dtype=torch.int64, device=self.device)
+        stay = torch.tensor(
+            [index for index, gone in enumerate(done) if not gone], dtype=torch.int64, device=self.device
+        )
         self.pack.keep(stay)
         self.members.keep(stay)
         if len(stay):
@@ -156,7 +161,7 @@ class Training:
     def _prepare(self) -> None:
         """Everything that depends on who is in the pack."""
         configs = self.members.configs
-        self.generators = [torch.Generator(self.device) for _ in configs]
+        self.chance = {purpose: [torch.Generator(self.device) for _ in configs] for purpose in PURPOSES}
         self.noise = DropoutNoise(self.pack)
         self.augmentation = Augmentation(configs, self.device)
         self.settings = as_settings([config.optimizer.settings for config in configs], self.members)
@@ -172,20 +177,23 @@ class Training:
         return schedule_table(self.kinds, progress, self.warmup)
 
     def _seed(self) -> None:
-        """Each epoch of each member draws from its own, repeatable source: no generator state is ever saved."""
-        for generator, config in zip(self.generators, self.members.configs, strict=True):
-            generator.manual_seed((config.seed * 1_000_003 + self.epoch + 1) % (2**63 - 1))
+        """Each epoch of each member draws from its own, repeatable sources: no generator's state is ever saved."""
+        for place, generators in enumerate(self.chance.values()):
+            for generator, config in zip(generators, self.members.configs, strict=True):
+                source = (config.seed * 1_000_003 + self.epoch + 1) * len(PURPOSES) + place
+                generator.manual_seed(source % (2**63 - 1))
 
     def _orders(self) -> Tensor:
         rows = len(self.data.train)
         if self.batch_size == rows:
-            return torch.arange(rows, device=self.device).expand(len(self.generators), -1)
-        orders = [torch.randperm(rows, generator=g, device=self.device) for g in self.generators]
+            return torch.arange(rows, device=self.device).expand(len(self.pack), -1)
+        orders = [torch.randperm(rows, generator=g, device=self.device) for g in self.chance["order"]]
         return torch.stack(orders)
 
     def _uniform(self, *shape: int) -> Tensor:
         return torch.stack(
-            [torch.rand(*shape, generator=g, device=self.device, dtype=self.data.dtype) for g in self.generators]
+            [
+                torch.rand(*shape, generator=g, device=self.device, dtype=self.data.dtype)
+                for g in self.chance["augmentation"]
+            ]
         )
-
-

@@ -190,4 +190,5 @@ def as_settings(settings: Sequence[Mapping[str, Any]], members: Members) -> dict
 
 def _nan_reason(config: TrialConfig, epoch: int) -> str:
     rate = config.optimizer.settings.get("learning_rate")
-    return f"weights became infinite or not a number in epoch {epoch} (optimizer {config.optimizer.name}, learning rate {rate:.3g})"
+    how = f"optimizer {config.optimizer.name}, learning rate {rate:.3g}"
+    return f"weights became infinite or not a number in epoch {epoch} ({how})"

@@ -46,6 +46,7 @@ class Pack:
         buffers = [dict(network.named_buffers()) for network in networks]
         self.buffers = {name: torch.stack([each[name] for each in buffers]).to(device) for name in buffers[0]}
         self.sites = [(name, module) for name, module in self.template.named_modules() if isinstance(module, Dropout)]
+        self._leaves: dict[str, Tensor] = {}
         self._bind()
 
     def __len__(self) -> int:
@@ -71,7 +72,8 @@ class Pack:
             for name, site in self.sites:
                 if name in noise:
                     site.keep = noise[name][0]
-            return self.template({name: x[0] for name, x in inputs.items()}).unsqueeze(0)
+            alone: Tensor = self.template({name: x[0] for name, x in inputs.items()})
+            return alone.unsqueeze(0)
         buffers = {**self.buffers, **{f"{name}.keep": keep for name, keep in noise.items()}}
         return self._each(self._leaves, buffers, dict(inputs), shared=False)
 
@@ -84,13 +86,18 @@ class Pack:
         views = self._views(weights)
         if len(self) == 1:
             tensors = {name: stack[0] for name, stack in {**views, **self.buffers}.items() if stack[0].numel()}
-            return functional_call(self.template, tensors, (inputs,)).unsqueeze(0)
+            alone: Tensor = functional_call(self.template, tensors, (inputs,))
+            return alone.unsqueeze(0)
         return self._each(views, self.buffers, inputs, shared=True)
 
     def gradients(self, loss: Tensor) -> Tensor:
-        """The gradient of the members' summed losses. Shape: → members parameters."""
+        """The gradient of the members' summed losses, in memory that the next call uses again.
+
+        Shape: → members parameters.
+        """
         found = torch.autograd.grad(loss, list(self._leaves.values()), materialize_grads=True)
-        return torch.cat([gradient.reshape(len(self), -1) for gradient in found], dim=1)
+        torch._foreach_copy_(self._gradient_views, list(found))
+        return self._gradient
 
     def state(self, weights: Tensor, member: int) -> dict[str, Tensor]:
         """One member's network, by parameter and buffer name, to save. Weights: members parameters."""
@@ -103,13 +110,15 @@ class Pack:
             return functional_call(self.template, (parameters, others), (rows,))  # type: ignore[no-any-return]
 
         vectorised = torch.vmap(one, in_dims=(0, 0, None if shared else 0), randomness="different")
-        return vectorised(tensors, buffers, inputs)  # type: ignore[no-any-return]
+        return vectorised(tensors, buffers, inputs)
 
     def _views(self, flat: Tensor) -> dict[str, Tensor]:
         return {name: self.layout.view(flat, index) for index, name in enumerate(self.layout.names)}
 
     def _bind(self) -> None:
         """Make the leaves that gradients are taken at: views that share memory with the flat matrix."""
+        self._gradient = torch.empty_like(self.parameters)
+        self._gradient_views = list(self._views(self._gradient).values())
         if len(self) == 1:
             for (name, parameter), view in zip(
                 self.template.named_parameters(), self._views(self.parameters).values(), strict=True
@@ -120,7 +129,8 @@ class Pack:
             for name, stack in self.buffers.items():
                 owner, _, attribute = name.rpartition(".")
                 setattr(self.template.get_submodule(owner), attribute, stack[0])
-            self._leaves = dict(self.template.named_parameters())
+            self._leaves.update(self.template.named_parameters())
+            self._gradient_views = [view[0] for view in self._gradient_views]
             return
         self._leaves = {name: view.detach().requires_grad_() for name, view in self._views(self.parameters).items()}
 
@@ -151,12 +161,12 @@ class DropoutNoise:
         for row, generator in zip(uniform, generators, strict=True):
             row.uniform_(generator=generator)
         keep = (uniform >= self.rates).to(self.rates.dtype).mul_(self.factors)
-        parts = keep.split(self.sizes, dim=2)
-        return {name: part.unflatten(2, shape) for (name, shape), part in zip(self.sites, parts, strict=True)}
+        parts = torch.split(keep, self.sizes, dim=2)
+        return {name: part.reshape(*part.shape[:2], *shape) for (name, shape), part in zip(self.sites, parts, strict=True)}
 
 
 def layout_of(network: torch.nn.Module) -> ParameterLayout:
-    """Where each parameter lies in a flat row; hidden ones are matrices and filters that are neither head nor embedding."""
+    """Where each parameter lies in a flat row; head and embeddings count as no hidden matrices."""
     names, shapes, offsets, hidden = [], [], [], []
     position = 0
     for name, parameter in network.named_parameters():

@@ -22,6 +22,7 @@ TRAINING_SPACE = Space(
         per_member=True,
         default=0.05,
         limits=(0.0, 0.9),
+        when={"schedule": ("cosine", "constant")},  # one cycle has a rise of its own
         doc="share of the training in which the learning rate rises from zero",
     ),
     clip=Choice(

@@ -122,7 +122,9 @@ def _spaces(room: registry.Registry[Any]) -> dict[str, Space]:
 def _choice(owner: tuple[str, ...], name: str, spaces: Mapping[str, Space], doc: str) -> list[SearchKnob]:
     """The choice of a component and the knobs of each."""
     if not spaces:
-        raise SpaceError(f"one {owner[0]} at least must fit the task, however none that is registered does; install one")
+        raise SpaceError(
+            f"one {owner[0]} at least must fit the task, however none that is registered does; install one"
+        )
     default = next((usual for usual in _USUAL if usual in spaces), None)
     choice = SearchKnob(owner, name, Choice(*spaces, default=default, doc=doc))
     knobs = [choice]

@@ -14,6 +14,7 @@ UPDATES = 3_000  # a full training of a small network, at the batches of usual s
 MOST_EPOCHS, FEWEST_EPOCHS = 120, 9
 SECONDS_PER_PIXEL = 2e-7  # one training pass of a small CNN over one pixel, one core
 SECONDS_PER_ROW = 1.5e-5  # one training pass of an MLP over one row of a table, one core
+SECONDS_PER_UPDATE = {True: 6e-3, False: 1e-3}  # what an update of a CNN, or of an MLP, costs beside its rows
 FULL_TRAININGS = 6  # a worker should have time for so many
 
 
@@ -50,11 +51,14 @@ class Clock:
         return 1.0 if self.seconds is None else max(0.0, self.left() / self.seconds)
 
 
-def epoch_seconds(specs: Mapping[str, InputSpec], rows: int) -> float:
+def epoch_seconds(specs: Mapping[str, InputSpec], rows: int, batch: int) -> float:
     """A rough guess of one epoch of one network on one core: it lays out schedules, and decides nothing else."""
-    return rows * sum(
-        math.prod(spec.shape) * SECONDS_PER_PIXEL if len(spec.shape) > 1 else SECONDS_PER_ROW for spec in specs.values()
-    )
+    seconds = 0.0
+    for spec in specs.values():
+        convolves = len(spec.shape) > 1
+        row = math.prod(spec.shape) * SECONDS_PER_PIXEL if convolves else SECONDS_PER_ROW
+        seconds += rows * row + rows / batch * SECONDS_PER_UPDATE[convolves]
+    return seconds
 
 
 def full_epochs(specs: Mapping[str, InputSpec], rows: int, batch: int, seconds: float | None) -> int:
@@ -65,15 +69,22 @@ def full_epochs(specs: Mapping[str, InputSpec], rows: int, batch: int, seconds: 
         epochs = max(epochs, 3 * FEWEST_EPOCHS)
     if seconds is None:
         return epochs
-    affordable = seconds / FULL_TRAININGS / epoch_seconds(specs, rows)
+    affordable = seconds / FULL_TRAININGS / epoch_seconds(specs, rows, batch)
     return max(1, min(epochs, math.floor(affordable)))
 
 
-def pack_size(specs: Mapping[str, InputSpec], rows: int, epochs: int, seconds: float | None, largest: int) -> int:
-    """Members of a new pack: fewer where its first rung would take more than a twentieth of the time."""
+def pack_size(one_epoch: float, epochs: int, seconds: float | None, largest: int) -> int:
+    """Members of a new pack: fewer where its first rung would take more than a twentieth of the time.
+
+    Args:
+        one_epoch: Seconds of an epoch of one network, as ``epoch_seconds`` guesses.
+        epochs: Length of a whole training.
+        seconds: The budget.
+        largest: What the device bears.
+    """
     if seconds is None:
         return largest
-    one = epoch_seconds(specs, rows) * max(1, epochs / 9)
+    one = one_epoch * max(1, epochs / 9)
     return max(1, min(largest, math.floor(seconds / 20 / one)))
 
 

@@ -1,7 +1,7 @@
 """The driver: owns all trials, decides what trains next, and hears what became of it.
 
-    while there is time: give free workers a job → hear → journal → tell the listener
-    a job is: what a dead worker left · what an earlier session left · trials that may pass their rung · a new pack
+while there is time: give free workers a job → hear → journal → tell the listener
+a job is: what a dead worker left · what an earlier session left · trials that may pass their rung · a new pack
 """
 
 from __future__ import annotations
@@ -167,9 +167,8 @@ class Driver:
 
     def _job(self, numbers: Sequence[int]) -> PackJob:
         records = [self.trials.entries[number].record for number in numbers]
-        self._jobs += 1
         return PackJob(
-            id=self._jobs,
+            id=self._job_number(),
             folder=str(self.prepared.run.path),
             members={record.number: record.config for record in records},
             inputs=self.prepared.keys(records[0].config),
@@ -179,6 +178,10 @@ class Driver:
             device=self.plan.device,
             threads=self.plan.threads,
         )
+
+    def _job_number(self) -> int:
+        self._jobs += 1
+        return self._jobs
 
     def _start(self, job: PackJob) -> None:
         from autodl.leaderboard import describe
@@ -210,10 +213,12 @@ class Driver:
             return
         attempt = job.attempt + 1
         if attempt < MOST_ATTEMPTS:
-            self._again.append(replace(job, members=open_, attempt=attempt))
+            self._again.append(replace(job, id=self._job_number(), members=open_, attempt=attempt))
             self.listener(Said(f"a worker died ({reason}); its {len(open_)} trials start again from their checkpoints"))
         elif len(open_) > 1:
-            self._again.extend(replace(job, members={n: c}, attempt=attempt) for n, c in open_.items())
+            for number, config in open_.items():
+                alone = replace(job, id=self._job_number(), members={number: config}, attempt=attempt)
+                self._again.append(alone)
             self.listener(Said(f"a worker died again ({reason}); its {len(open_)} trials start again one by one"))
         else:
             record = self.trials.fail(next(iter(open_)), f"its worker died {attempt} times ({reason})")

@@ -12,14 +12,15 @@ from safetensors.torch import load_file
 
 from autodl.ensemble import greedy_weights
 from autodl.errors import RunError
+from autodl.fitted import FittedMember
 from autodl.leaderboard import Leaderboard, describe
 from autodl.metrics import METRICS, Metric
-from autodl.fitted import FittedMember
 from autodl.predictor import Predictor
 from autodl.records import InputSpec, Task, TrialRecord
 from autodl.tuning.budget import Clock
-from autodl.tuning.prepared import Prepared, read_targets, TARGETS
+from autodl.tuning.prepared import Prepared
 from autodl.tuning.run_folder import RunFolder, provenance
+from autodl.tuning.tensors import TARGETS, read_targets
 from autodl.tuning.trials import Trials
 
 
@@ -58,7 +59,7 @@ def finish(
         "metric": metric.name,
         "best": {"number": best.number, "score": best.score, "what": describe(best.config)},
         **scores,
-        "members": shares,
+        "members": {str(number): share for number, share in shares.items()},
         "columns": list(predictor.columns),
         "failures": failures(trials.records),
         "sampler_seconds": round(sampler_seconds, 3),

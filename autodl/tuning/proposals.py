@@ -149,7 +149,7 @@ class Proposer:
             for _ in range(count):
                 trial = study.ask()
                 asked = _Structural(trial, self.space) if structural else trial
-                found.append(self.space.suggest(asked))  # type: ignore[arg-type]
+                found.append(self.space.suggest(asked))
         return found
 
     def _told(self, known: Known, structural: bool) -> optuna.trial.FrozenTrial:
@@ -182,9 +182,9 @@ class _Structural:
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._trial, name)
 
-        def suggest(path: str, *args: Any, **kwargs: Any) -> Any:
-            dimension = self._space.knobs[path].dimension
-            return dimension.center() if dimension.per_member else method(path, *args, **kwargs)
+        def suggest(**arguments: Any) -> Any:
+            dimension = self._space.knobs[arguments["name"]].dimension
+            return dimension.center() if dimension.per_member else method(**arguments)
 
         return suggest
 

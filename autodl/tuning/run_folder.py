@@ -1,12 +1,12 @@
 """A run's folder: what lies where, and who may write there.
 
-    run.json          schema, data, options, task, split, seeds, versions, command; at the end the summary
-    journal.jsonl     every trial, rung and end, as it happened
-    data/             the rows as tensors, for the workers
-    trials/00012/     config.json, weights.safetensors, predictions.safetensors; checkpoint.safetensors while it may go on
-    logs/             what workers wrote
-    leaderboard.csv   every trial, best first
-    predictor/        what `autodl.load` reads
+run.json          schema, data, options, task, split, seeds, versions, command; at the end the summary
+journal.jsonl     every trial, rung and end, as it happened
+data/             the rows as tensors, for the workers
+trials/00012/     config.json, weights.safetensors, predictions.safetensors; checkpoint.safetensors while it may go on
+logs/             what workers wrote
+leaderboard.csv   every trial, best first
+predictor/        what `autodl.load` reads
 """
 
 from __future__ import annotations
@@ -62,12 +62,14 @@ class RunFolder:
             RunError: It is no run folder, or of a newer version.
         """
         if not (path / "run.json").is_file():
-            raise RunError(f"{path} must be a run folder, however it holds no run.json; name the folder of an earlier search")
+            raise RunError(
+                f"{path} must be a run folder, however it holds no run.json; name the folder of an earlier search"
+            )
         run = cls(path)
         found = run.read().get("schema")
         if not isinstance(found, int) or found > SCHEMA:
             raise RunError(
-                f"{path} must be of schema {SCHEMA} or older, however it is of schema {found}: a newer autodl wrote it; "
+                f"{path} must be of schema {SCHEMA} or older, however a newer autodl wrote it (schema {found}); "
                 "upgrade with pip install --upgrade torch-autodl"
             )
         for part in ("data", "trials", "logs"):
@@ -104,7 +106,9 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise RunError(f"{path} must be readable JSON, however: {error}; start a new run") from error
         if not isinstance(content, dict):
-            raise RunError(f"{path} must hold a JSON object, however it holds a {type(content).__name__}; start a new run")
+            raise RunError(
+                f"{path} must hold a JSON object, however it holds a {type(content).__name__}; start a new run"
+            )
         return content
 
     def write(self, **facts: Any) -> None:

@@ -194,13 +194,14 @@ def _plan(session: Session, specs: Mapping[str, InputSpec], dataset: Dataset) ->
     options = session.options
     device = resolve_device(options.device)
     rows = len(dataset.split.train)
-    epochs = full_epochs(specs, rows, usual_batch_size(rows), options.time)
+    batch = usual_batch_size(rows)
+    epochs = full_epochs(specs, rows, batch, options.time)
     largest = PACK_SIZES[device.type]
     if options.trials is not None:  # few trials should be different ones, not one pack's
         largest = max(1, min(largest, options.trials // 8))
     return Plan(
         epochs=epochs,
-        pack_size=pack_size(specs, rows, epochs, options.time, largest),
+        pack_size=pack_size(epoch_seconds(specs, rows, batch), epochs, options.time, largest),
         trials=options.trials,
         lockstep=options.trials is not None,
         seed=options.seed,
@@ -218,7 +219,7 @@ def _reserve(plan: Plan, specs: Mapping[str, InputSpec], dataset: Dataset, secon
     """What the end needs: choosing members, predicting the test rows with each, saving."""
     if seconds is None:
         return 0.0
-    once = epoch_seconds(specs, len(dataset.split.test)) / 3
+    once = epoch_seconds(specs, len(dataset.split.test), 1024) / 3
     return min(0.25 * seconds, 2.0 + 0.01 * seconds + members_at_most(specs) * once)
 
 

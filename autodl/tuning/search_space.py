@@ -3,7 +3,7 @@
     table.encoder              which of the encoders that accept the input
     table.tabular.scaling      a knob of the input's modality
     table.mlp.depth            a knob of an encoder: counts where the input's encoder is this one
-    loss, loss.focal.gamma     a loss that fits the task, and its knob; likewise optimizer and, for several inputs, fusion
+    loss, loss.focal.gamma     a loss that fits the task, and its knob; so too optimizer and, for several inputs, fusion
     training.batch_size        a knob of the training loop
 
 A configuration ("params") has a value for every knob that counts in it, and for no other.
@@ -82,9 +82,10 @@ class SearchSpace:
         """Ask a trial for a configuration; what has one value only is set, not asked."""
         return self._walk(lambda knob: suggest(trial, knob.path, knob.dimension))
 
-    def random(self, generator: np.random.Generator) -> dict[str, Value]:
-        """Draw a configuration."""
-        return self._walk(lambda knob: draw(knob.dimension, generator))
+    def random(self, generator: np.random.Generator, fixed: Mapping[str, Value] | None = None) -> dict[str, Value]:
+        """Draw a configuration, with some values given."""
+        given = fixed or {}
+        return self._walk(lambda knob: given[knob.path] if knob.path in given else draw(knob.dimension, generator))
 
     def complete(self, partial: Mapping[str, Value]) -> dict[str, Value]:
         """Fill a configuration up with defaults.

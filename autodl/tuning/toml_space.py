@@ -52,7 +52,7 @@ def from_toml(text: str, space: SearchSpace) -> SearchSpace:
     """
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:  # the latter for thousands of nested brackets
         raise SpaceError(f"a search space must be valid TOML, however: {error}; correct it there") from error
     known = {knob.keys: knob for knob in space.knobs.values()}
     edits = [(known[keys], entry) for keys, entry in _entries(data, frozenset(known))]
@@ -62,30 +62,33 @@ def from_toml(text: str, space: SearchSpace) -> SearchSpace:
 def _table(keys: tuple[str, ...], knobs: Sequence[SearchKnob], space: SearchSpace) -> Iterator[str]:
     """The lines of one table; a condition that all its knobs share is said once, at its head."""
     shared = tuple(condition for condition in knobs[0].when if all(condition in knob.when for knob in knobs))
-    yield f"[{_dotted(keys)}]" + (f"  {_comment('counts where ' + _conditions(shared, space))}" if shared else "")
+    yield f"[{_dotted(keys)}]" + (f"  # counts where {_conditions(shared, space)}" if shared else "")
     for knob in knobs:
-        yield _comment("; ".join(_facts(knob, shared, space)))
-        yield f"{_key(knob.keys[-1])} = {_range(knob)}"
+        own = tuple(condition for condition in knob.when if condition not in shared)
+        about = [knob.dimension.doc, f"counts where {_conditions(own, space, keys)}" if own else ""]
+        if any(about):
+            yield _comment("; ".join(filter(None, about)))
+        yield f"{_key(knob.keys[-1])} = {_range(knob)}  {_comment('; '.join(_facts(knob)))}"
 
 
-def _facts(knob: SearchKnob, shared: Conditions, space: SearchSpace) -> Iterator[str]:
-    """What the comment of a knob says."""
-    if knob.dimension.doc:
-        yield knob.dimension.doc
+def _facts(knob: SearchKnob) -> Iterator[str]:
+    """What the comment beside a range says."""
     yield "per member" if knob.dimension.per_member else "structural"
-    own = tuple(condition for condition in knob.when if condition not in shared)
-    if own:
-        yield f"counts where {_conditions(own, space)}"
     if only_value(knob.dimension) is None:
         yield f"default {_value(default_value(knob.dimension))}"
     if knob.widest != knob.dimension or knob.widest.limits:
         yield f"possible: {_possible(knob)}"
 
 
-def _conditions(conditions: Conditions, space: SearchSpace) -> str:
-    return " and ".join(
-        f"{_dotted(space.knobs[path].keys)} is {' or '.join(map(_value, values))}" for path, values in conditions
-    )
+def _conditions(conditions: Conditions, space: SearchSpace, table: tuple[str, ...] = ()) -> str:
+    """Say conditions in words; a knob of the table that they stand in goes by its short name."""
+    return " and ".join(_condition(space.knobs[path], values, table) for path, values in conditions)
+
+
+def _condition(knob: SearchKnob, values: Sequence[Value], table: tuple[str, ...]) -> str:
+    *others, last = map(_value, values)
+    either = f"{', '.join(others)} or {last}" if others else last
+    return f"{_key(knob.keys[-1]) if knob.keys[:-1] == table else _dotted(knob.keys)} is {either}"
 
 
 def _possible(knob: SearchKnob) -> str:

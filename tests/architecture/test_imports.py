@@ -16,23 +16,27 @@ ORDER = (
     ("errors",),
     ("space", "records"),
     ("contracts",),
-    ("registry",),
-    ("_own_encoder", "storage", "metrics"),
-    ("own",),
-    ("data",),
-    ("network",),
+    ("registry", "testing"),
+    ("_own_encoder", "metrics", "storage"),
+    ("own", "ensemble", "leaderboard"),
+    ("data", "network"),
     ("training",),
+    ("fitted",),
     ("predictor",),
     ("tuning",),
+    ("_cli_values", "_cli_output", "_cli_screens"),
+    ("_cli_progress",),
     ("live",),
-    ("cli", "_cli"),
-    ("", "__main__", "testing"),
+    ("",),
+    ("_cli_parser",),
+    ("cli",),
+    ("__main__",),
 )
 ROOMS = ("autodl.modalities", "autodl.encoders", "autodl.losses", "autodl.optimizers")
 PLUGINS = ("autodl_fusions", "autodl_explainers")
 OPEN_TO_ROOMS = ("autodl.contracts", "autodl.records", "autodl.errors", "autodl.space")
 SLOW = {"captum", "matplotlib", "optuna", "pandas", "plotly", "polars", "pyarrow", "scipy", "sklearn", "torch"}
-QUICK = ("__init__", "__main__", "cli", "_cli", "errors", "space", "records", "registry")
+QUICK = ("__init__", "__main__", "cli", "_cli_parser", "_cli_values", "errors", "space", "records", "registry")
 
 
 def module_name(path: str) -> str:
@@ -178,9 +182,9 @@ def test_what_names_and_errors_need_imports_nothing_slow(modules: dict[str, ast.
     [
         "import autodl; dir(autodl)",
         "from autodl import registry; [room.names() for room in registry.ROOMS.values()]",
-        "import sys; sys.argv = ['autodl', '--help']; from autodl.__main__ import main; main()",
-        "import sys; sys.argv = ['autodl', 'components']; from autodl.__main__ import main; main()",
-        "import sys; sys.argv = ['autodl', 'search', '--help']; from autodl.__main__ import main; main()",
+        "import sys; sys.argv = ['autodl', '--help']; from autodl.__main__ import main; sys.exit(main())",
+        "import sys; sys.argv = ['autodl', 'components']; from autodl.__main__ import main; sys.exit(main())",
+        "import sys; sys.argv = ['autodl', 'search', '--help']; from autodl.__main__ import main; sys.exit(main())",
     ],
 )
 def test_help_and_names_load_no_slow_module(statement: str, tmp_path: Path) -> None:

@@ -83,7 +83,11 @@ def test_what_is_tested_here_is_what_is_pinned(pins: dict[str, str]) -> None:
 def test_every_dependency_but_the_two_that_all_need_says_who_needs_it(root: Path) -> None:
     text = (root / "pyproject.toml").read_text(encoding="utf-8")
     block = text.split("dependencies = [", 1)[1].split("\n]", 1)[0]
-    assert [line for line in block.splitlines() if line.strip() and "#" not in line and not line.strip().startswith(('"numpy', '"torch'))] == []
+    assert [
+        line
+        for line in block.splitlines()
+        if line.strip() and "#" not in line and not line.strip().startswith(('"numpy', '"torch'))
+    ] == []
 
 
 def test_entry_points_name_rooms_that_are_there(project: dict[str, Any], root: Path) -> None:

@@ -84,7 +84,14 @@ def test_each_of_these_is_seen(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["model.eval()", "np.load(path, allow_pickle=False)", "json.load(file)", "storage.load(a)", "safetensors.torch.load(a)"]
+    "line",
+    [
+        "model.eval()",
+        "np.load(path, allow_pickle=False)",
+        "json.load(file)",
+        "storage.load(a)",
+        "safetensors.torch.load(a)",
+    ],
 )
 def test_none_of_these_is(line: str) -> None:
     assert list(unsafe(ast.parse(line))) == []

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from autodl.ensemble import greedy_weights
-from autodl.errors import RunError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from autodl.ensemble import greedy_weights
+from autodl.errors import RunError
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from autodl import storage
-from autodl.errors import PluginError, PredictorError, RunError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+from autodl import storage
+from autodl.errors import PluginError, PredictorError, RunError
 
 CONTENT: dict[str, Any] = {
     "array": np.arange(12, dtype=np.float64).reshape(3, 4),
@@ -95,7 +96,9 @@ def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
 
 @settings(deadline=None, max_examples=80)
 @given(data=st.data())
-def test_noise_is_refused_and_nothing_else_is_raised(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_noise_is_refused_and_nothing_else_is_raised(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     folder = tmp_path_factory.mktemp("noise")
     storage.save(folder, "thing", CONTENT)
     file = data.draw(st.sampled_from(sorted(folder.iterdir())))

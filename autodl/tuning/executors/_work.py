@@ -21,8 +21,8 @@ from autodl.training.device import bf16_pays, is_out_of_memory
 from autodl.training.loop import Limits, Training
 from autodl.training.members import Member
 from autodl.tuning.executors.job import Message, PackJob
-from autodl.tuning.prepared import TARGETS, read_input, read_targets, save_tensors
 from autodl.tuning.run_folder import RunFolder, write_text
+from autodl.tuning.tensors import TARGETS, read_input, read_targets, save_tensors
 
 CHECKPOINT_SECONDS = 10.0
 TELL_SECONDS = 0.25

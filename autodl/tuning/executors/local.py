@@ -1,11 +1,12 @@
 """Trains packs in workers of this machine: processes that live on from job to job.
 
-A worker that dies is seen at once (its pipe ends), and a new one takes its place; the driver decides what becomes of its
-job. They are plain programs that speak JSON lines, not forks of this one, so that a script needs no ``__main__`` guard.
+A worker that dies is seen at once (its pipe ends), and a new one takes its place; the driver decides what becomes of
+its job. Workers are plain programs that speak JSON lines, not forks of this one: a script needs no ``__main__`` guard.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -62,9 +63,10 @@ class Local(Executor):
             worker.say({"say": "stop"})
 
     def close(self) -> None:
-        """End all workers at once."""
+        """End all workers at once; a second time does nothing."""
         for worker in self._workers:
             worker.end()
+        self._workers.clear()
         self._selector.close()
 
     def _heard(self, worker: _Process) -> list[Message]:
@@ -84,7 +86,9 @@ class Local(Executor):
         self._workers[index] = _Process(self, index)
         if job is None:
             if not worker.was_ready:
-                raise RuntimeError(f"a worker ended with code {code} before it was ready; see its words above or in logs/")
+                raise RuntimeError(
+                    f"a worker ended with code {code} before it was ready; see its words above or in logs/"
+                )
             return {"event": "said", "text": f"an idle worker ended ({_reason(code)}) and was replaced"}
         self.running.pop(job.id, None)
         return {"event": "lost", "job": job, "reason": _reason(code)}
@@ -144,10 +148,8 @@ class _Process:
         code = self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
-                try:
+                with contextlib.suppress(BrokenPipeError):
                     pipe.close()
-                except BrokenPipeError:
-                    pass
         return code
 
 

@@ -57,7 +57,7 @@ def pack_config(pack, index):
 
 def test_gradient_of_the_sum_is_every_members_own(pack):
     x = torch.randn(4, 7, 6, dtype=torch.float64)
-    before = pack.gradients(pack.forward({"table": x}, {}).pow(2).mean(dim=(1, 2)).sum())
+    before = pack.gradients(pack.forward({"table": x}, {}).pow(2).mean(dim=(1, 2)).sum()).clone()
     x[1] = 100.0  # another member's rows are nobody else's business
     after = pack.gradients(pack.forward({"table": x}, {}).pow(2).mean(dim=(1, 2)).sum())
     assert torch.equal(before[0], after[0])
@@ -83,10 +83,10 @@ def test_those_who_stay_predict_as_before(pack, stay):
 
 def test_a_member_alone_trains_the_matrix_it_shares_memory_with(config, spec):
     pack = Pack([config(0, dropout=0.0)], {"table": spec}, 2, CPU)
-    x = torch.randn(1, 8, 6)
+    x = torch.randn(1, 8, 6, generator=torch.Generator().manual_seed(0))
     gradient = pack.gradients(pack.forward({"table": x}, {}).pow(2).sum())
     before = pack.forward({"table": x}, {}).pow(2).sum()
-    pack.parameters -= 0.01 * gradient
+    pack.parameters -= 1e-3 * gradient
     assert pack.forward({"table": x}, {}).pow(2).sum() < before
 
 

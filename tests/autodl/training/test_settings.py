@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autodl.space import Choice
+from autodl.training.schedules import SCHEDULES
 from autodl.training.settings import TRAINING_SPACE, training_space, usual_batch_size
 
 KNOBS = ("batch_size", "schedule", "warmup", "clip", "ema", "mixup", "features", "patience")
@@ -15,6 +16,12 @@ def test_the_loop_has_these_knobs_each_explained_and_with_a_default_it_allows() 
     for name, dimension in TRAINING_SPACE.items():
         assert dimension.doc, name
         assert dimension.allows(dimension.center()), name
+
+
+def test_schedules_are_those_that_exist() -> None:
+    schedule = TRAINING_SPACE["schedule"]
+    assert isinstance(schedule, Choice)
+    assert set(schedule.options) == set(SCHEDULES)
 
 
 def test_only_the_batch_size_must_be_shared_by_a_pack() -> None:
@@ -63,6 +70,11 @@ def test_what_can_be_switched_off_is_switched_off_by_an_option_that_is_exactly_z
     dimension = TRAINING_SPACE[name]
     assert isinstance(dimension, Choice)
     assert 0.0 in dimension.options
+
+
+def test_warm_up_counts_where_the_schedule_has_no_rise_of_its_own() -> None:
+    assert TRAINING_SPACE["warmup"].active({"schedule": "cosine"})
+    assert not TRAINING_SPACE["warmup"].active({"schedule": "one_cycle"})
 
 
 def test_the_other_knobs_do_not_depend_on_rows() -> None:

@@ -47,7 +47,9 @@ class Mlp(Vector):
 
     @classmethod
     def space_for(cls, spec: InputSpec) -> Space:
-        return cls.space if spec.numeric is not None else Space(**{k: v for k, v in cls.space.items() if k != "embedding"})
+        return (
+            cls.space if spec.numeric is not None else Space(**{k: v for k, v in cls.space.items() if k != "embedding"})
+        )
 
 
 class Straight(Vector):

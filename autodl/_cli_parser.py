@@ -1,0 +1,237 @@
+"""The command line as data: every command, its arguments and its help."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, NoReturn
+
+from autodl.errors import AutoDLError, nearest
+
+
+class Argument(NamedTuple):
+    """An option, or a positional argument where its one name has no dash; ``settings`` are argparse's own."""
+
+    names: tuple[str, ...]
+    help: str
+    settings: dict[str, Any]
+
+
+class Command(NamedTuple):
+    """One command: its line in the overview, what its own help says more, its arguments by heading."""
+
+    help: str
+    more: str
+    groups: dict[str, tuple[Argument, ...]]
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read a command line; ``--help`` and ``--version`` print and raise SystemExit.
+
+    Raises:
+        AutoDLError: It cannot be read; the line names the nearest command or option.
+    """
+    parser = _Parser(prog="autodl", description=_ABOUT, epilog=_EPILOG, allow_abbrev=False)
+    parser.add_argument(
+        "-V", "--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help="print the version and exit"
+    )
+    commands = parser.add_subparsers(
+        title="commands", dest="command", metavar="COMMAND", required=True, parser_class=_Parser
+    )
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
+        raise AutoDLError(f"there must be a command of that name, however '{arguments[0]}' came; {_near(arguments[0])}")
+    for name, command in COMMANDS.items():
+        described = f"{command.help[0].upper()}{command.help[1:]}.{command.more and ' '}{command.more}"
+        inner = commands.add_parser(name, help=command.help, description=described, allow_abbrev=False)
+        if arguments and arguments[0] == name:
+            _fill(inner, command)
+    found, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        _refuse(found.command, unknown)
+    return found
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises instead of printing usage and leaving."""
+
+    def error(self, message: str) -> NoReturn:
+        """Turn argparse's message into one of ours."""
+        said = re.sub(r"^argument ([^:]+): ", r"\1 ", message)
+        advice = "" if ";" in said else f"; see {self.prog} --help"
+        raise AutoDLError(said + advice)
+
+
+class _Version(argparse.Action):
+    """Prints the version, which is looked up only when asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *others: Any) -> NoReturn:
+        """Print it and leave."""
+        from autodl import __version__
+
+        print(f"autodl {__version__}")
+        parser.exit()
+
+
+def _fill(parser: argparse.ArgumentParser, command: Command) -> None:
+    for title, arguments in command.groups.items():
+        group = parser.add_argument_group(title)
+        for argument in arguments:
+            group.add_argument(*argument.names, help=argument.help, **argument.settings)
+
+
+def _refuse(command: str, unknown: Sequence[str]) -> NoReturn:
+    arguments = [argument for group in COMMANDS[command].groups.values() for argument in group]
+    option = next((text.split("=")[0] for text in unknown if text.startswith("-")), None)
+    if option is None:
+        taken = " ".join(argument.names[0].upper() for argument in arguments if argument.names[0][0] != "-")
+        advice = "put quotes around what holds blanks"
+        raise AutoDLError(f"autodl {command} takes {taken} only, however '{unknown[0]}' came too; {advice}")
+    options = [name for argument in arguments for name in argument.names if name.startswith("--")]
+    raise AutoDLError(f"autodl {command} has no option '{option}'; {nearest(option, options)}")
+
+
+def _near(name: str) -> str:
+    return nearest(name, COMMANDS)
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    """Reads a whole number that is not below the least."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[+-]?\d{1,18}", text) or int(text) < least:
+            raise argparse.ArgumentTypeError(
+                f"must be a whole number of at least {least}, however '{text}' came; change it"
+            )
+        return int(text)
+
+    return read
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, however '{text}' came; change it") from None
+
+
+def _option(*names: str, help: str, **settings: Any) -> Argument:
+    return Argument(names, help, settings)
+
+
+def _flag(name: str, help: str) -> Argument:
+    return Argument((name,), help, {"action": "store_true"})
+
+
+_ABOUT = "From a table of numbers, categories, dates and images to a tested, saved network."
+_EPILOG = "autodl COMMAND --help tells more of each. Start with: autodl search breast_cancer --time 1m"
+_DATA_HELP = (
+    "CSV, TSV, JSON lines (also .gz, .zip, .zst), Parquet, a folder with one sub-folder of images a class, or one of "
+    "breast_cancer, diabetes, digits, iris, wine"
+)
+_RUN = Argument(("run",), "the run folder of a search, or a saved predictor", {"metavar": "RUN"})
+_DATA = Argument(("data",), _DATA_HELP, {"metavar": "DATA"})
+_JSON = _flag("--json", "print one JSON object instead of text; errors too")
+_DEVICE_HELP = "auto (a GPU where there is one), cpu, cuda, cuda:1 or mps (default: auto)"
+_DEVICE = _option("--device", metavar="NAME", help=_DEVICE_HELP)
+_ROOT = _option("--root", metavar="DIR", help="folder that paths in cells start from (default: the table's own)")
+_REPEAT: dict[str, Any] = {"action": "append"}
+
+_ABOUT_DATA = (
+    _option("-t", "--target", metavar="NAME", help="column to predict; built-in sets and folders have their own"),
+    _option("--task", metavar="KIND", help="binary, multiclass or regression (default: inferred)"),
+    _option(
+        "--column",
+        metavar="NAME=KIND",
+        dest="columns",
+        help="set a column's kind: number, category, boolean, date, text, image, audio or ignored; repeat for more",
+        **_REPEAT,
+    ),
+    _option("--ignore", metavar="NAME", help="leave a column out; repeat for more", **_REPEAT),
+    _option("--keep", metavar="NAME", help="keep a column that would be left out; repeat for more", **_REPEAT),
+    _ROOT,
+    _option("--group", metavar="NAME", help="column whose equal values stay together in one part of the split"),
+    _option("--time-order", metavar="NAME", help="column to split by: the latest rows are the test"),
+    _option("--validation", metavar="FILE", help="rows that steer the search (default: split off, seeded)"),
+    _option("--test", metavar="FILE", help="rows to test on, touched once (default: split off, seeded)"),
+    _option(
+        "--validation-share",
+        metavar="SHARE",
+        type=_number,
+        help="share of the rest to steer by (default: 0.2)",
+    ),
+    _option("--test-share", metavar="SHARE", type=_number, help="share of the rows to test on (default: 0.2)"),
+)
+_ABOUT_SPACE = (
+    _option("--models", metavar="A,B", help="encoders to search: autodl components encoders (default: all that fit)"),
+    _option("--metric", metavar="NAME", help="what to optimise (default: the usual one of the task)"),
+    _option("--seed", metavar="N", type=_whole(0), help="source of all chance (default: 0)"),
+)
+_ABOUT_SEARCH = (
+    _option("--time", metavar="TIME", help="wall time for everything: 90s, 5m, 1.5h (default: 5m without --trials)"),
+    _option("--trials", metavar="N", type=_whole(1), help="trials to start at most (default: as many as fit)"),
+    *_ABOUT_SPACE,
+    _DEVICE,
+    _option("--jobs", metavar="N", type=_whole(1), help="workers side by side (default: one a core, one on a GPU)"),
+    _option("--space", metavar="FILE", help="an edited search space, as autodl space prints it"),
+    _option("--output", metavar="DIR", help="run folder, new or empty (default: a new one in autodl-runs)"),
+    _option("--resume", metavar="DIR", help="go on with this run; with it only --time, --trials, --jobs, --device"),
+)
+
+COMMANDS = {
+    "search": Command(
+        "search networks for a table and save the best as a predictor",
+        "Ctrl-C once ends it well and keeps the best, twice ends it at once; --resume goes on.",
+        {
+            "the data": (Argument(("data",), _DATA_HELP, {"metavar": "DATA", "nargs": "?"}), *_ABOUT_DATA),
+            "the search": _ABOUT_SEARCH,
+            "what is shown": (_flag("--quiet", "say only how good and where"), _JSON),
+        },
+    ),
+    "leaderboard": Command(
+        "show every trial of a run, best first",
+        "",
+        {
+            "what": (
+                _RUN,
+                _option("--limit", metavar="N", type=_whole(1), help="rows to show (default: 20; with --json all)"),
+                _JSON,
+            )
+        },
+    ),
+    "predict": Command(
+        "predict every row of a table, as CSV",
+        "",
+        {
+            "what": (
+                _RUN,
+                _DATA,
+                _option("-o", "--output", metavar="FILE", help="where to write (default: standard output)"),
+                _flag("--probabilities", "add the probability of each class, from 0 to 1"),
+                _ROOT,
+                _DEVICE,
+                _JSON,
+            )
+        },
+    ),
+    "evaluate": Command(
+        "compare predictions with the target of a table",
+        "",
+        {"what": (_RUN, _DATA, _ROOT, _DEVICE, _JSON)},
+    ),
+    "space": Command(
+        "print the search space as TOML, to edit and hand to search --space",
+        "",
+        {"the data": (_DATA, *_ABOUT_DATA), "the search": _ABOUT_SPACE},
+    ),
+    "components": Command(
+        "list what networks are made of, and who ships it",
+        "",
+        {
+            "what": (
+                _option("room", metavar="ROOM", nargs="?", help="one room only, such as encoders (default: all)"),
+                _JSON,
+            )
+        },
+    ),
+}

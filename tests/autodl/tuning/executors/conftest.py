@@ -1,0 +1,23 @@
+"""A job on real rows, for executors to train."""
+
+from __future__ import annotations
+
+
+import pytest
+
+from autodl.tuning.executors.job import PackJob
+
+
+
+@pytest.fixture
+def job(prepared, space):
+    """Build a job of some trials."""
+
+    def build(count=3, epochs=6, until=6, learning_rate=0.01, **changes):
+        wish = {"table.encoder": "mlp", "optimizer": "adamw", "optimizer.adamw.learning_rate": learning_rate}
+        params = space.complete(wish)
+        members = {number: space.config(params, epochs, number) for number in range(count)}
+        facts = {"id": 1, "folder": str(prepared.run.path), "inputs": prepared.keys(members[0]), "epoch": 0}
+        return PackJob(**{**facts, "deadline": None, "device": "cpu", "threads": 1, "members": members, "until": until, **changes})
+
+    return build
