@@ -182,7 +182,8 @@ class ParameterLayout:
 
 
 class Optimizer(ABC):
-    """One update of a whole pack, in place; every member has its own settings.
+    """One update of a whole pack, in place; every member has its own settings. Weight decay leaves vectors alone:
+    only parameters of at least two axes decay.
 
     Knobs are numbers or booleans and all ``per_member``; ``learning_rate`` and ``weight_decay`` go by these names.
 

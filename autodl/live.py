@@ -172,7 +172,7 @@ def render(progress: Progress) -> RenderableType:
     grid.add_row("time", bar)
     grid.add_row("trials", Text(progress.counts()))
     grid.add_row("best", Text(progress.best_in_words() or "none yet", style="green"))
-    packs = list(progress.packs.items())
+    packs = sorted(progress.packs.items(), key=lambda item: item[0])
     for at, (numbers, (pack, epoch)) in enumerate(packs[:_MOST_PACKS]):
         who = f"trial {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} trials from {numbers[0]}"
         text = f"epoch {epoch}/{pack.until} · {who}: {screens.printable(pack.what)}"

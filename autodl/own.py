@@ -16,6 +16,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import operator
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeAlias, TypeVar, overload
 
@@ -87,9 +89,7 @@ def register(reference: str) -> None:
     """
     module, _, qualname = reference.partition(":")
     try:
-        found: Any = importlib.import_module(module)
-        for attribute in qualname.split("."):
-            found = getattr(found, attribute)
+        found: Any = operator.attrgetter(qualname)(importlib.import_module(module))
     except Exception as error:  # whatever a stranger's module raises while it is imported
         raise PluginError(
             f"the own encoder {reference} must be importable, however: {type(error).__name__}: {error}; "
@@ -101,13 +101,14 @@ def register(reference: str) -> None:
 
 def reference(module: type) -> str | None:
     """Return ``module:Class``, by which another process can import the class; None where it cannot."""
-    if module.__module__ == "__main__" or "<locals>" in module.__qualname__:
+    if module.__module__ == "__main__":
         return None
     try:
         importable = importlib.util.find_spec(module.__module__) is not None
-    except (ImportError, ValueError, AttributeError):
+        found = operator.attrgetter(module.__qualname__)(sys.modules[module.__module__])
+    except (ImportError, ValueError, AttributeError, KeyError):
         return None
-    return f"{module.__module__}:{module.__qualname__}" if importable else None
+    return f"{module.__module__}:{module.__qualname__}" if importable and found is module else None
 
 
 def references() -> list[str]:

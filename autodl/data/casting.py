@@ -43,7 +43,8 @@ def cast(frame: pd.DataFrame, schema: Schema, root: str | Path) -> tuple[pd.Data
             values, problems = _values(cells, column)
         columns[column.name] = values if values.dtype != object else pd.Series(values, dtype=object)
         notes.extend(f"column '{column.name}': {problem}" for problem in problems)
-    return pd.DataFrame(columns, index=pd.RangeIndex(len(frame)), copy=False), tuple(notes)
+    # The constructor copies: one block for each dtype, and nothing shared with the user's frame.
+    return pd.DataFrame(columns, index=pd.RangeIndex(len(frame))), tuple(notes)
 
 
 def _values(cells: pd.Series, column: Column) -> tuple[np.ndarray, list[str]]:

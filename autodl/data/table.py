@@ -55,7 +55,10 @@ def listed(names: Iterable[str], limit: int = 10) -> str:
 
 
 def nearest_column(name: str, names: Iterable[str]) -> str:
-    """As ``autodl.errors.nearest``, but a wide table's names are not all listed."""
+    """As ``autodl.errors.nearest``, but letters may differ in case, and a wide table's names are not all listed."""
     known = list(names)
     hint = nearest(name, known)
+    other_case = next((other for other in known if other.lower() == name.lower()), None)
+    if other_case is not None:
+        hint = f"did you mean '{other_case}'? known:{hint.partition('known:')[2]}"
     return hint if len(known) <= 20 else f"{hint.partition('known:')[0]}known: {listed(known)}"

@@ -82,7 +82,7 @@ def encode_targets(cells: pd.Series, task: Task) -> np.ndarray:
     """
     check_plain(cells)
     if not task.is_classification:
-        numbers = as_numbers(cells)
+        numbers = np.array(as_numbers(cells))  # a copy: as_numbers may return the user's own cells
         _refuse_infinity(numbers, task.target)
         return numbers
     codes, values = distinct(cells)
@@ -105,7 +105,8 @@ def with_scale(task: Task, targets: np.ndarray) -> Task:
     """Return the task with mean and standard deviation of the training rows' targets (regression)."""
     if task.is_classification:
         return task
-    location, scale = float(np.mean(targets)), float(np.std(targets))
+    with np.errstate(over="ignore", invalid="ignore"):
+        location, scale = float(np.mean(targets)), float(np.std(targets))
     if not np.isfinite([location, scale]).all():
         raise DataError(
             f"the target '{task.target}' must stay below 1e150 or so, however its spread overflows; divide it"

@@ -121,7 +121,8 @@ class Training:
         self.members.clip(gradients)
         state = self.members.state
         self.optimizer.update(self.pack.parameters, gradients, state, self.settings, schedule)
-        self.members.update_average(self.optimizer.evaluation(self.pack.parameters, state, self.settings))
+        if self.members.averages:
+            self.members.update_average(self.optimizer.evaluation(self.pack.parameters, state, self.settings))
 
     @torch.no_grad()
     def judge(self) -> None:
@@ -164,8 +165,8 @@ class Training:
         self.chance = {purpose: [torch.Generator(self.device) for _ in configs] for purpose in PURPOSES}
         self.noise = DropoutNoise(self.pack)
         self.augmentation = Augmentation(configs, self.device)
-        self.settings = as_settings([config.optimizer.settings for config in configs], self.members)
-        self.loss_settings = as_settings([config.loss.settings for config in configs], self.members)
+        self.settings = as_settings(self.optimizer.space, [c.optimizer.settings for c in configs], self.members)
+        self.loss_settings = as_settings(self.loss.space, [c.loss.settings for c in configs], self.members)
         kinds = [SCHEDULES.index(config.training.get("schedule", "constant")) for config in configs]
         self.kinds = torch.tensor(kinds, device=self.device).unsqueeze(1)
         self.warmup = self.members.column([config.training.get("warmup", 0.0) for config in configs])
@@ -173,7 +174,7 @@ class Training:
     def _schedule(self) -> Tensor:
         """The factor on learning rates at each step of this epoch. Shape: → steps members 1."""
         steps = torch.arange(self.steps, device=self.device, dtype=self.warmup.dtype)
-        progress = (self.epoch * self.steps + steps) / (self.epochs * self.steps)
+        progress = (self.epoch * self.steps + steps + 0.5) / (self.epochs * self.steps)
         return schedule_table(self.kinds, progress, self.warmup)
 
     def _seed(self) -> None:

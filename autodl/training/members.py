@@ -13,6 +13,7 @@ from torch import Tensor
 
 from autodl.metrics import Metric
 from autodl.records import TrialConfig
+from autodl.space import Space
 from autodl.training.pack import Pack
 
 PATIENCE = 10**9  # a configuration that names no patience is trained to its end
@@ -83,14 +84,13 @@ class Members:
 
     def update_average(self, weights: Tensor) -> None:
         """Move the moving average of the weights; young averages forget faster (t + 1) / (t + 10)."""
-        if self._averages:
-            self.updates += 1
-            decay = torch.minimum(self._decay, (1 + self.updates) / (10 + self.updates))
-            self.average.lerp_(weights, 1 - decay)
+        self.updates += 1
+        decay = torch.minimum(self._decay, (1 + self.updates) / (10 + self.updates))
+        self.average.lerp_(weights, 1 - decay)
 
     def evaluated(self, weights: Tensor) -> Tensor:
         """The weights to judge: the average where a member has one."""
-        return torch.where(self._decay > 0, self.average, weights) if self._averages else weights
+        return torch.where(self._decay > 0, self.average, weights) if self.averages else weights
 
     def judge(self, weights: Tensor, predictions: Tensor, targets: np.ndarray, epoch: int) -> None:
         """Keep weights and predictions of each member that got better."""
@@ -175,7 +175,7 @@ class Members:
     def _columns(self) -> None:
         self._clip = self.column([config.training.get("clip", 0.0) for config in self.configs])
         self._decay = self.column([config.training.get("ema", 0.0) for config in self.configs])
-        self._clips, self._averages = bool((self._clip > 0).any()), bool((self._decay > 0).any())
+        self._clips, self.averages = bool((self._clip > 0).any()), bool((self._decay > 0).any())
 
     def _at_least(self, known: float, score: float) -> bool:
         if not math.isfinite(known):
@@ -183,9 +183,10 @@ class Members:
         return known >= score if self.metric.greater_is_better else known <= score
 
 
-def as_settings(settings: Sequence[Mapping[str, Any]], members: Members) -> dict[str, Tensor]:
-    """Settings of all members as columns. Shape: → {name: members 1}."""
-    return {name: members.column([each[name] for each in settings]) for name in settings[0]}
+def as_settings(space: Space, settings: Sequence[Mapping[str, Any]], members: Members) -> dict[str, Tensor]:
+    """Settings of all members as columns; what a recipe does not name is at its default. Shape: → {name: members 1}."""
+    usual = space.defaults()
+    return {name: members.column([each.get(name, usual[name]) for each in settings]) for name in space}
 
 
 def _nan_reason(config: TrialConfig, epoch: int) -> str:

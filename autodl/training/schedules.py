@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-SCHEDULES = ("constant", "cosine", "one_cycle")
-"""``constant`` stays at 1; ``cosine`` falls from 1 to 0 along half a wave (Loshchilov, Hutter: SGDR: Stochastic
-Gradient Descent with Warm Restarts, arXiv 1608.03983, equation 5, without restarts); ``one_cycle`` rises and falls once
-(Smith, Topin: Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates, arXiv 1708.07120).
-"""
 
-RISE = 0.3  # share of one cycle in which the factor rises
-START = 1 / 25  # factor at the start of one cycle
-END = START / 1e4  # and at its end
+class Curve(NamedTuple):
+    """A factor that rises from ``start`` to 1 at the share ``peak`` and falls to ``end``, along half a wave each."""
+
+    start: float
+    peak: float
+    end: float
+
+
+CURVES = {
+    "constant": Curve(1, 0, 1),
+    "cosine": Curve(1, 0, 0),
+    "one_cycle": Curve(1 / 25, 0.3, 1 / 25e4),
+}
+"""``cosine``: Loshchilov, Hutter: SGDR: Stochastic Gradient Descent with Warm Restarts, arXiv 1608.03983, equation 5,
+without restarts. ``one_cycle``: Smith, Topin: Super-Convergence: Very Fast Training of Neural Networks Using Large
+Learning Rates, arXiv 1708.07120, with the numbers of ``torch.optim.lr_scheduler.OneCycleLR``."""
+SCHEDULES = tuple(CURVES)
 
 
 def schedule_factor(kind: Tensor, progress: Tensor, warmup: Tensor) -> Tensor:
@@ -30,13 +40,17 @@ def schedule_factor(kind: Tensor, progress: Tensor, warmup: Tensor) -> Tensor:
         warmup: members 1, share of the training that is warm-up, below 1
         returns: members 1
     """
-    left = ((progress - warmup) / (1 - warmup)).clamp_(0, 1)
-    rise = torch.where(progress < warmup, progress / warmup, 1)
-    return torch.where(kind == 1, _half_wave(left), torch.where(kind == 2, _one_cycle(left), 1)) * rise
+    curves = torch.tensor(list(CURVES.values()), dtype=progress.dtype, device=progress.device)
+    start, peak, end = curves[kind].unbind(-1)
+    along = ((progress - warmup) / (1 - warmup)).clamp_(min=0)
+    rises = along < peak
+    from_peak = (along - peak).abs_() / torch.where(rises, peak, 1 - peak)
+    depth = (1 - torch.cos(math.pi * from_peak)) / 2
+    return (1 - (1 - torch.where(rises, start, end)) * depth) * torch.where(progress < warmup, progress / warmup, 1)
 
 
 def schedule_table(kinds: Tensor, progress: Tensor, warmup: Tensor) -> Tensor:
-    """Return the factors of many steps at once: a row of it a step is cheaper than ``schedule_factor``.
+    """Return the factors of many steps at once: its rows cost a step next to nothing, ``schedule_factor`` does.
 
     Shape:
         kinds, warmup: members 1
@@ -44,15 +58,3 @@ def schedule_table(kinds: Tensor, progress: Tensor, warmup: Tensor) -> Tensor:
         returns: steps members 1
     """
     return schedule_factor(kinds, progress.view(-1, 1, 1), warmup)
-
-
-def _half_wave(progress: Tensor) -> Tensor:
-    """Fall from 1 to 0."""
-    return (1 + torch.cos(math.pi * progress)) / 2
-
-
-def _one_cycle(progress: Tensor) -> Tensor:
-    """Rise from ``START`` to 1 and fall to ``END``, both along half a wave."""
-    rising = 1 + (START - 1) * _half_wave(progress / RISE)
-    falling = END + (1 - END) * _half_wave((progress - RISE) / (1 - RISE))
-    return torch.where(progress < RISE, rising, falling)

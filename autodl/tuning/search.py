@@ -53,7 +53,7 @@ class Session:
         threads = max(1, cores() // jobs)
         here = own.only_here()
         if self.options.executor == "inline" or here:
-            self.executor = Inline(device, cores(), self.stop.is_set)
+            self.executor = Inline(device, self.stop.is_set)
         else:
             self.executor = Local(jobs, device, threads, own.references())
 
@@ -206,9 +206,16 @@ def _plan(session: Session, specs: Mapping[str, InputSpec], dataset: Dataset) ->
         lockstep=options.trials is not None,
         seed=options.seed,
         device=str(device),
-        threads=max(1, cores() // (session.executor.slots if session.executor else 1)),
+        threads=_threads(session.executor, specs),
         alone=lambda config: device.type == "cpu" and _convolves(config),
     )
+
+
+def _threads(executor: Executor | None, specs: Mapping[str, InputSpec]) -> int:
+    """Threads of a worker; one alone does better on a table with one thread, as its products are small."""
+    if isinstance(executor, Inline) and all(len(spec.shape) == 1 for spec in specs.values()):
+        return 1
+    return max(1, cores() // (executor.slots if executor else 1))
 
 
 def _convolves(config: TrialConfig) -> bool:

@@ -83,7 +83,7 @@ class SearchSpace:
         return self._walk(lambda knob: suggest(trial, knob.path, knob.dimension))
 
     def random(self, generator: np.random.Generator, fixed: Mapping[str, Value] | None = None) -> dict[str, Value]:
-        """Draw a configuration, with some values given."""
+        """Draw a configuration that has some values fixed."""
         given = fixed or {}
         return self._walk(lambda knob: given[knob.path] if knob.path in given else draw(knob.dimension, generator))
 

@@ -1,4 +1,4 @@
-"""Mean of each input's tokens, side by side; a learned vector where one is missing."""
+"""Each input's mean token side by side; a learned vector where one is missing."""
 
 from __future__ import annotations
 

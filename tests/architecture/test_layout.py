@@ -15,7 +15,6 @@ MOST_LINES, MOST_BODY, MOST_ARGUMENTS = 300, 40, 6
 MOST_TEST_LINES = 500  # a test file follows its source file and is not split as a matter of length
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "core", "manager"}
 FOLDERS = {"autodl": 3, "plugins": 2, "examples": 3, "benchmarks": 1, "tests": 4}  # parts of the deepest folder's path
-ELSEWHERE = {"autodl/__init__.py": "tests/architecture/test_public_api.py"}  # source file → the test that is its mirror
 
 
 def public_classes(tree: ast.Module) -> list[str]:
@@ -34,8 +33,6 @@ def components(modules: dict[str, ast.Module]) -> dict[str, ast.Module]:
 def mirrored(path: str) -> str:
     """Where the test of a source file stands."""
     file = Path(path)
-    if path in ELSEWHERE:
-        return ELSEWHERE[path]
     if file.parent.as_posix() == "autodl/testing":
         return f"tests/contracts/test_every_{file.stem}.py"
     return (Path("tests") / file.parent / f"test_{file.stem.strip('_')}.py").as_posix()

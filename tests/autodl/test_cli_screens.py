@@ -28,9 +28,7 @@ def test_the_first_screen_says_what_was_understood(story: Story) -> None:
         rf"^run +{re.escape(str(story.folder))}$",
     ):
         assert re.search(expected, text, re.MULTILINE), expected
-    assert (
-        text.count("left out") == text.count("split ") == 1
-    )  # the notes that have a line of their own are not repeated
+    assert text.count("left out") == text.count("split ") == 1  # what has a line of its own is no note
 
 
 def test_ten_thousand_columns_do_not_flood_the_screen(story: Story) -> None:

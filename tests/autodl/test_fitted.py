@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -82,10 +82,9 @@ class Bent(Encoder):
 
 
 @pytest.fixture(autouse=True)
-def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for room, component in ((registry.modalities, Magnified), (registry.encoders, Bent)):
-        monkeypatch.setitem(room._own, registry.snake_case(component.__name__), component)
-    yield
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry.modalities, "_own", {"magnified": Magnified})
+    monkeypatch.setattr(registry.encoders, "_own", {"bent": Bent})
 
 
 TASK = Task("y", "multiclass", ("x", "y", "z"))
@@ -217,7 +216,9 @@ def test_a_missing_component_is_named_with_its_distribution(tmp_path: Path) -> N
 
 
 def test_an_own_module_is_imported_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "from torch import nn\nclass Mine(nn.Linear):\n    def __init__(self, shape): super().__init__(shape[0], 5)\n"
+    text = (
+        "from torch import nn\nclass Mine(nn.Linear):\n    def __init__(self, shape): super().__init__(shape[0], 5)\n"
+    )
     (tmp_path / "my_own_module.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(own, "_registered", {})
@@ -228,7 +229,6 @@ def test_an_own_module_is_imported_again(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(own, "_registered", {})
     found = FittedEnsemble(**parts_from_content(content), task=TASK)
     np.testing.assert_array_equal(found.predict(ROWS), whole.predict(ROWS))
-    monkeypatch.delitem(registry.encoders._own, "mine")
 
 
 @given(name=st.text(max_size=300))

@@ -75,7 +75,10 @@ def test_a_terminal_is_left_as_it_was_when_a_search_breaks_off(story: Story) -> 
     view.close()
     view.close()
     assert view.console.file.getvalue().count("\x1b[?25h") >= 1  # type: ignore[attr-defined]
-    assert not [thread for thread in threading.enumerate() if "Refresh" in type(thread).__name__]
+    for thread in threading.enumerate():
+        if "Refresh" in type(thread).__name__:
+            thread.join(2.0)
+            assert not thread.is_alive()
 
 
 def test_drawing_is_cheap(story: Story) -> None:
@@ -168,7 +171,7 @@ def test_a_reader_that_goes_away_does_not_cost_the_run() -> None:
 
 def test_the_first_interrupt_stops_well_and_the_second_at_once(story: Story, capfd: pytest.CaptureFixture[str]) -> None:
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), live.watching("quiet") as watch:
+    with pytest.raises(KeyboardInterrupt), live.watching("quiet") as watch:  # noqa: PT012  (the second one is meant)
         watch(story.started())
         os.kill(os.getpid(), signal.SIGINT)
         assert watch.stop.is_set()

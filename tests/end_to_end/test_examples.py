@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from torch import nn
 
-from autodl import Predictor, registry
+import autodl
+from autodl import registry
 from autodl.network import Network
 from autodl.records import InputSpec
 
@@ -71,13 +72,13 @@ def test_the_flattened_size_is_worked_out_for_other_sizes_too(example: Any) -> N
 
 @of("article_cnn")
 def test_the_articles_digits_are_searched(example: Any) -> None:
-    assert example.searched(time=None, trials=4)["accuracy"] > 0.93
+    assert example.searched(time=None, trials=2)["accuracy"] > 0.9
 
 
 @of("table")
 def test_a_table_with_gaps_is_searched_saved_loaded_and_predicted(example: Any, tmp_path: Path) -> None:
     scores = example.main(tmp_path, time=None, trials=6)
-    kinds = {column.name: column.kind for column in Predictor.load(tmp_path / "run").schema}
+    kinds = {column.name: column.kind for column in autodl.load(tmp_path / "run").schema}
     assert kinds == {
         **dict.fromkeys(("mean radius", "mean texture", "mean smoothness", "worst concavity"), "number"),
         "size": "category",

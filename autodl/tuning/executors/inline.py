@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
+
 from autodl.training.device import prepare_device, resolve_device
 from autodl.tuning.executors._work import Worker
 from autodl.tuning.executors.job import Executor, Message, PackJob
@@ -14,13 +16,12 @@ class Inline(Executor):
 
     Args:
         device: Where to train.
-        threads: Threads to use.
         stopped: Says whether the search was asked to end, since nobody else can while a pack trains.
     """
 
-    def __init__(self, device: str, threads: int, stopped: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, device: str, stopped: Callable[[], bool] = lambda: False) -> None:
         super().__init__(slots=1)
-        prepare_device(resolve_device(device), threads)
+        resolve_device(device)
         self._messages: list[Message] = []
         self._worker = Worker(self._messages.append, stopped)
 
@@ -30,9 +31,12 @@ class Inline(Executor):
 
     def poll(self, seconds: float) -> list[Message]:
         """Train the job that waits, to its end."""
+        threads = torch.get_num_threads()  # this process is the user's own
         for number, job in list(self.running.items()):
+            prepare_device(torch.device(job.device), job.threads)
             self._worker.work(job)
-            del self.running[number]
+            torch.set_num_threads(threads)
+            self.running.pop(number, None)
         found = self._messages.copy()
         self._messages.clear()
         return found

@@ -25,4 +25,5 @@ def test_nearest_column_of_a_wide_table_lists_only_some():
     hint = nearest_column("x1O", names)
     assert hint.startswith("did you mean 'x1")
     assert hint.endswith("and 990 more")
+    assert nearest_column("Y", ["age", "y"]) == "did you mean 'y'? known: age, y"
     assert nearest_column("agee", ["age", "city"]) == "did you mean 'age'? known: age, city"

@@ -156,7 +156,6 @@ def settings(flip: float = 0.0, shift: float = 0.0, cutout: float = 0.0) -> dict
     return {name: torch.tensor([value]) for name, value in (("flip", flip), ("shift", shift), ("cutout", cutout))}
 
 
-KNOBS = ("flip", "shift", "cutout")
 SQUARE = torch.arange(16.0).view(1, 1, 1, 4, 4)
 MIDDLE = 0.5
 
@@ -208,9 +207,7 @@ def test_augmentation_is_the_textbooks() -> None:
     members, rows = ((0.5, 0.15, 0.4), (0.0, 0.3, 0.0), (1.0, 0.0, 1.0)), 6
     chance = np.random.default_rng(0)
     batch, numbers = chance.normal(size=(3, rows, 2, 7, 10)), chance.random((3, rows, 5))
-    knobs = {
-        name: torch.tensor(values) for name, values in zip(("flip", "shift", "cutout"), zip(*members), strict=True)
-    }
+    knobs = dict(zip(("flip", "shift", "cutout"), torch.tensor(members).unbind(1), strict=True))
     found = Image.augment(torch.tensor(batch), knobs, lambda *shape: torch.tensor(numbers))
     for member, values in enumerate(members):
         for row in range(rows):

@@ -8,9 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autodl.training.schedules import END, RISE, SCHEDULES, START, schedule_factor, schedule_table
+from autodl.training.schedules import CURVES, SCHEDULES, schedule_factor, schedule_table
 
 CONSTANT, COSINE, ONE_CYCLE = (SCHEDULES.index(name) for name in ("constant", "cosine", "one_cycle"))
+START, RISE, END = CURVES["one_cycle"]
 SHARES = st.floats(0, 1)
 
 

@@ -1,276 +1,73 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import optuna
 import pytest
-import torch
-from torch import Tensor
 
-from autodl import registry
-from autodl.contracts import Encoder, Fusion, Loss, Modality, Optimizer
-from autodl.errors import PluginError, SpaceError, UnknownNameError
-from autodl.records import Component, InputSpec, Task, TrialConfig
-from autodl.space import Choice, Float, Integer, Space
-from autodl.tuning.search_space import SearchSpace
+from autodl.errors import SpaceError
+from autodl.records import Component, TrialConfig
+from autodl.space import Choice, Dimension, Float, Integer
+from autodl.tuning.search_space import SearchKnob, SearchSpace
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-class Sheet(Modality):
-    space: ClassVar[Space] = Space(scaling=Choice("robust", "standard"), jitter=Float(0, 1, per_member=True))
-
-
-class Photo(Modality):
-    space: ClassVar[Space] = Space(side=Choice(16, 32))
-
-
-class Vector(Encoder):
-    """What takes vectors."""
-
-    @classmethod
-    def accepts(cls, spec: InputSpec) -> bool:
-        return len(spec.shape) == 1
-
-
-class Mlp(Vector):
-    space: ClassVar[Space] = Space(
-        depth=Integer(1, 6, default=2),
-        embedding=Choice("none", "bins"),
-        bins=Integer(2, 64, when={"embedding": ("bins",)}),
-        spacing=Choice("even", "quantile", when={"bins": tuple(range(2, 9))}),
-        dropout=Float(0, 0.5, per_member=True, default=0.1),
-        act=Choice("relu"),
-    )
-
-    @classmethod
-    def space_for(cls, spec: InputSpec) -> Space:
-        return (
-            cls.space if spec.numeric is not None else Space(**{k: v for k, v in cls.space.items() if k != "embedding"})
-        )
-
-
-class Straight(Vector):
-    pass
-
-
-class Filters(Encoder):
-    space: ClassVar[Space] = Space(channels=Choice(8, 16))
-
-    @classmethod
-    def accepts(cls, spec: InputSpec) -> bool:
-        return len(spec.shape) == 3
-
-
-class Squares(Loss):
-    tasks = frozenset({"regression"})
-
-
-class Entropy(Loss):
-    tasks = frozenset({"binary", "multiclass"})
-
-
-class Focal(Loss):
-    tasks = frozenset({"binary", "multiclass"})
-    space: ClassVar[Space] = Space(gamma=Float(0.5, 5, per_member=True))
-
-
-class Adamw(Optimizer):
-    space: ClassVar[Space] = Space(
-        learning_rate=Float(1e-4, 1e-2, log=True, per_member=True), nesterov=Choice(True, False, per_member=True)
-    )
-
-
-class Sgd(Optimizer):
-    space: ClassVar[Space] = Space(learning_rate=Float(1e-3, 1, log=True, per_member=True))
-
-
-class Join(Fusion):
-    space: ClassVar[Space] = Space(norm=Choice(False, True))
-
-
-@pytest.fixture(autouse=True)
-def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the components above are registered."""
-    rooms = {
-        "modalities": (Sheet, Photo),
-        "encoders": (Straight, Mlp, Filters),
-        "losses": (Squares, Focal, Entropy),
-        "optimizers": (Sgd, Adamw),
-        "fusions": (Join,),
-    }
-    for name, classes in rooms.items():
-        room: registry.Registry[Any] = registry.Registry(name, "")
-        room.__dict__["_entries"] = {}
-        for each in classes:
-            room.add(each)
-        monkeypatch.setattr(registry, name, room)
-
-
-def spec(*shape: int, numeric: bool = True) -> InputSpec:
-    columns = tuple(f"x{i}" for i in range(shape[0])) if len(shape) == 1 else ("photo",)
-    mask = torch.arange(shape[0]) if len(shape) == 1 else torch.zeros(shape, dtype=torch.int64)
-    kinds: Tensor | None = torch.ones(shape, dtype=torch.bool) if len(shape) == 1 and numeric else None
-    return InputSpec(shape, columns, mask, torch.zeros(shape), numeric=kinds)
-
-
-CLASSES = Task("y", "multiclass", ("a", "b", "c"))
-NUMBER = Task("y", "regression")
-
-
-def table_space(task: Task = CLASSES, rows: int = 500, columns: int = 8, **options: Any) -> SearchSpace:
-    return SearchSpace.build({"table": ("sheet", spec(columns))}, task, rows, **options)
-
-
-def both_space(models: list[str] | None = None) -> SearchSpace:
-    inputs = {"table": ("sheet", spec(8)), "photo": ("photo", spec(1, 28, 28))}
-    return SearchSpace.build(inputs, CLASSES, 500, models)
-
-
-def options(space: SearchSpace, path: str) -> tuple[Any, ...]:
-    dimension = space.knobs[path].dimension
-    assert isinstance(dimension, Choice)
-    return dimension.options
-
-
-def test_a_table_gets_these_knobs_in_this_order() -> None:
-    assert [path for path in table_space().knobs if not path.startswith("training.")] == [
-        "table.encoder",
-        "table.sheet.scaling",
-        "table.sheet.jitter",
-        "table.mlp.depth",
-        "table.mlp.embedding",
-        "table.mlp.bins",
-        "table.mlp.spacing",
-        "table.mlp.dropout",
-        "table.mlp.act",
-        "loss",
-        "loss.focal.gamma",
-        "optimizer",
-        "optimizer.adamw.learning_rate",
-        "optimizer.adamw.nesterov",
-        "optimizer.sgd.learning_rate",
-    ]
-    assert {path for path in table_space().knobs if path.startswith("training.")} == {
-        f"training.{name}"
-        for name in ("batch_size", "schedule", "warmup", "clip", "ema", "mixup", "features", "patience")
-    }
-
-
-def test_conditions_are_full_paths_and_stand_after_what_they_refer_to() -> None:
-    space = both_space()
-    assert space.knobs["table.mlp.bins"].when == (("table.encoder", ("mlp",)), ("table.mlp.embedding", ("bins",)))
-    seen: set[str] = set()
-    for path, knob in space.knobs.items():
-        assert {other for other, _ in knob.when} <= seen
-        seen.add(path)
-
-
-def test_components_are_those_that_fit() -> None:
-    assert options(table_space(), "table.encoder") == ("mlp", "straight")
-    assert options(table_space(CLASSES), "loss") == ("entropy", "focal")
-    assert options(table_space(NUMBER), "loss") == ("squares",)
-    assert options(both_space(), "photo.encoder") == ("filters",)
-
-
-def test_a_fusion_is_searched_only_where_several_inputs_are() -> None:
-    assert "fusion" not in table_space().knobs
-    assert both_space().knobs["fusion.join.norm"].when == (("fusion", ("join",)),)
-
-
-def test_batch_sizes_follow_the_rows_and_any_other_may_be_asked_for() -> None:
-    knob = table_space(rows=60_000).knobs["training.batch_size"]
-    assert options(table_space(rows=60_000), "training.batch_size") == (256, 512, 1024)
-    assert knob.widest.allows("full")
-    assert knob.widest.allows(8)
-
-
-@pytest.mark.parametrize(("columns", "selects"), [(3, False), (4, True)])
-def test_features_are_selected_only_where_there_are_more_than_a_few(columns: int, selects: bool) -> None:
-    assert ("training.features" in table_space(columns=columns).knobs) is selects
-    image = SearchSpace.build({"photo": ("photo", spec(1, 28, 28))}, CLASSES, 500)
-    assert "training.features" not in image.knobs
-
-
-def test_a_knob_whose_condition_the_input_does_not_have_is_left_out_with_those_that_hang_on_it() -> None:
-    space = SearchSpace.build({"table": ("sheet", spec(8, numeric=False))}, CLASSES, 500)
-    assert not {"table.mlp.embedding", "table.mlp.bins", "table.mlp.spacing"} & space.knobs.keys()
-    assert "table.mlp.depth" in space.knobs
-
-
-def test_models_choose_among_the_encoders() -> None:
-    space = table_space(models=["straight"])
-    assert options(space, "table.encoder") == ("straight",)
-    assert "table.mlp.depth" not in space.knobs
-
-
-def test_an_input_that_no_model_serves_keeps_all_its_encoders_if_another_is_served() -> None:
-    space = both_space(["mlp"])
-    assert options(space, "table.encoder") == ("mlp",)
-    assert options(space, "photo.encoder") == ("filters",)
-
-
-def test_models_that_serve_no_input_are_refused() -> None:
-    with pytest.raises(SpaceError, match="filters accepts none; what fits is table: mlp, straight"):
-        table_space(models=["filters"])
-
-
-def test_an_unknown_model_is_refused_with_the_nearest() -> None:
-    with pytest.raises(UnknownNameError, match="did you mean 'mlp'"):
-        table_space(models=["mpl"])
-
-
-def test_an_input_that_nothing_accepts_is_refused() -> None:
-    with pytest.raises(SpaceError, match=r"'sound' must be accepted by an encoder.*\(1, 8000\)"):
-        SearchSpace.build({"sound": ("sheet", spec(1, 8000))}, CLASSES, 500)
-
-
-@pytest.mark.parametrize(("room", "message"), [("fusions", "fusion"), ("losses", "loss"), ("optimizers", "optimizer")])
-def test_an_empty_room_is_refused(monkeypatch: pytest.MonkeyPatch, room: str, message: str) -> None:
-    empty: registry.Registry[Any] = registry.Registry(room, "")
-    empty.__dict__["_entries"] = {}
-    monkeypatch.setattr(registry, room, empty)
-    with pytest.raises(SpaceError, match=f"one {message} at least must fit"):
-        both_space()
-
-
-def test_names_that_collide_are_refused() -> None:
-    class Name(Focal):
-        pass
-
-    registry.losses.add(Name)  # "loss.name" is the TOML key of the choice itself
-    with pytest.raises(SpaceError, match=r"two things are called 'loss\.name'"):
-        table_space()
-
-
-def test_two_inputs_whose_paths_are_the_same_are_refused() -> None:
-    class B(Mlp):
-        space: ClassVar[Space] = Space(encoder=Choice(1, 2))
-
-    registry.encoders.add(B)
-    inputs = {"a": ("sheet", spec(8)), "a.b": ("sheet", spec(8))}
-    with pytest.raises(SpaceError, match=r"two things are called 'a\.b\.encoder'"):
-        SearchSpace.build(inputs, CLASSES, 500)
-
-
-def test_an_encoder_called_as_the_modality_of_its_input_is_refused() -> None:
-    class Sheet(Vector):
-        pass
-
-    registry.encoders.add(Sheet)
-    with pytest.raises(PluginError, match="'sheet'"):
-        table_space()
-
-
-def test_a_condition_on_a_later_knob_is_refused() -> None:
-    class Early(Vector):
-        space: ClassVar[Space] = Space(bins=Integer(1, 2, when={"embedding": (True,)}), embedding=Choice(True, False))
-
-    registry.encoders.add(Early)
-    with pytest.raises(PluginError, match=r"'bins' in table\.early must name an earlier knob, however 'embedding'"):
-        table_space()
+def owned(*owner: str, when: tuple[Any, ...] = (), **dimensions: Dimension) -> list[SearchKnob]:
+    return [SearchKnob(owner, name.strip("_"), dimension, when) for name, dimension in dimensions.items()]
+
+
+def made(inputs: dict[str, str], *groups: list[SearchKnob]) -> SearchSpace:
+    return SearchSpace({knob.path: knob for group in groups for knob in group}, inputs)
+
+
+MLP = ("table.encoder", ("mlp",))
+TABLE = [
+    *owned("table", encoder=Choice("mlp", "straight")),
+    *owned("table", "sheet", scaling=Choice("robust", "standard"), jitter=Float(0, 1, per_member=True)),
+    *owned("table", "mlp", when=(MLP,), depth=Integer(1, 6, default=2), embedding=Choice("none", "bins")),
+    *owned("table", "mlp", when=(MLP, ("table.mlp.embedding", ("bins",))), bins=Integer(2, 64)),
+    *owned("table", "mlp", when=(("table.mlp.bins", (2, 3)),), spacing=Choice("even", "odd")),
+    *owned("table", "mlp", when=(MLP,), dropout=Float(0, 0.5, per_member=True, default=0.1), act=Choice("relu")),
+]
+PHOTO = [
+    *owned("photo", encoder=Choice("filters")),
+    *owned("photo", "photo", side=Choice(16, 32)),
+    *owned("photo", "filters", when=(("photo.encoder", ("filters",)),), channels=Choice(8, 16)),
+]
+RATE = {"per_member": True, "log": True}
+REST = [
+    *owned("loss", _=Choice("entropy", "focal")),
+    *owned("loss", "focal", when=(("loss", ("focal",)),), gamma=Float(0.5, 5, per_member=True)),
+    *owned("optimizer", _=Choice("sgd", "adamw", default="adamw")),
+    *owned("optimizer", "sgd", when=(("optimizer", ("sgd",)),), learning_rate=Float(1e-3, 1, **RATE)),
+    *owned(
+        *("optimizer", "adamw"),
+        when=(("optimizer", ("adamw",)),),
+        learning_rate=Float(1e-4, 1e-2, **RATE),
+        nesterov=Choice(True, False, per_member=True),
+    ),
+]
+FUSION = [
+    *owned("fusion", _=Choice("join")),
+    *owned("fusion", "join", when=(("fusion", ("join",)),), norm=Choice(False, True)),
+]
+LOOP = owned(
+    "training",
+    batch_size=Choice(32, 64, "full"),
+    clip=Choice(0.0, 1.0, per_member=True),
+    patience=Integer(16, 16, per_member=True),
+)
+
+
+def table_space() -> SearchSpace:
+    return made({"table": "sheet"}, TABLE, REST, LOOP)
+
+
+def both_space() -> SearchSpace:
+    return made({"photo": "photo", "table": "sheet"}, PHOTO, TABLE, REST, FUSION, LOOP)
 
 
 def check_whole(space: SearchSpace, params: Mapping[str, Any]) -> None:
@@ -320,6 +117,33 @@ def test_random_draws_whole_configurations_and_the_same_for_the_same_seed() -> N
     assert {params["table.encoder"] for params in draws} == {"mlp", "straight"}
     rates = [params.get("optimizer.sgd.learning_rate", params.get("optimizer.adamw.learning_rate")) for params in draws]
     assert len(set(rates)) == len(rates)
+
+
+def test_random_keeps_what_is_fixed() -> None:
+    space, generator = table_space(), np.random.default_rng(0)
+    leader = space.random(generator)
+    members = [space.random(generator, space.structural(leader)) for _ in range(10)]
+    for params in members:
+        check_whole(space, params)
+        assert space.structural(params) == space.structural(leader)
+    assert len({params["table.sheet.jitter"] for params in members}) == 10
+
+
+def test_nearest_moves_wishes_into_the_space_and_drops_what_does_not_count() -> None:
+    space = table_space()
+    wishes = {
+        "table.mlp.depth": 9,
+        "table.mlp.dropout": 0.7,
+        "table.mlp.bins": 8,
+        "table.sheet.scaling": "quantile",
+        "training.batch_size": 50,
+        "optimizer": "lion",
+        "optimizer.lion.learning_rate": 1e-4,
+    }
+    params = space.nearest(wishes)
+    check_whole(space, params)
+    changed = {path: value for path, value in params.items() if value != space.complete({})[path]}
+    assert changed == {"table.mlp.depth": 6, "table.mlp.dropout": 0.5, "training.batch_size": 64}
 
 
 def test_random_reaches_both_ends_of_a_whole_number() -> None:
@@ -409,7 +233,7 @@ def test_config_is_the_recipe() -> None:
 
 
 def test_config_and_params_are_inverse_through_json() -> None:
-    for space in (table_space(), table_space(NUMBER), both_space()):
+    for space in (table_space(), both_space()):
         generator = np.random.default_rng(0)
         for _ in range(20):
             params = space.random(generator)

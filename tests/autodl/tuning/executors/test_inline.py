@@ -7,7 +7,7 @@ from autodl.tuning.executors.inline import Inline
 
 
 def train(job, **options):
-    executor = Inline("cpu", 1, **options)
+    executor = Inline("cpu", **options)
     executor.submit(job)
     return executor.poll(1.0)
 
