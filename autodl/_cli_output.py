@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,13 +31,15 @@ def predictions(predictor: Predictor, data: Any, root: str | None, probabilities
 
 def csv_text(frame: pd.DataFrame) -> str:
     """The frame as CSV; texts that a spreadsheet would run get an apostrophe in front."""
-    safe = frame.set_axis([harmless(name) for name in frame.columns], axis=1)
-    for at, kind in enumerate(frame.dtypes):
-        if kind.kind not in "biuf":
-            safe.isetitem(at, [harmless(cell) for cell in frame.iloc[:, at]])
-    returns = any("\r" in cell for cell in [*safe.columns, *safe.to_numpy().ravel()] if isinstance(cell, str))
+    columns = [[harmless(cell) for cell in frame.iloc[:, at].tolist()] for at in range(frame.shape[1])]
+    head = [harmless(name) for name in frame.columns]
+    returns = any("\r" in cell for cell in chain(head, *columns) if isinstance(cell, str))
     quoting = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL  # which leaves a lone carriage return bare
-    return str(safe.to_csv(index=False, lineterminator="\n", quoting=quoting))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n", quoting=quoting)
+    writer.writerow(head)
+    writer.writerows(zip(*columns, strict=True))
+    return text.getvalue()
 
 
 def harmless(cell: Any) -> Any:

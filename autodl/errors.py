@@ -1,13 +1,13 @@
 """The error tree: everything that autodl raises for a caller to act on.
 
-    AutoDLError              one line that says what must hold, what came, what to do; the command line exits with 2
-    ├── DataError            a file, a column or a cell breaks a rule
-    ├── UnknownNameError     a name that nothing is registered under; carries the nearest one and the full list
-    ├── SpaceError           a search space that asks for what a component cannot do
-    ├── RunError             a run folder that cannot be written, read or resumed
-    ├── PredictorError       a saved predictor that is damaged, or newer than this version
-    ├── PluginError          a component that breaks its contract
-    └── TrialError           one trial failed: it becomes a row with a reason, the run goes on
+AutoDLError              one line that says what must hold, what came, what to do; the command line exits with 2
+├── DataError            a file, a column or a cell breaks a rule
+├── UnknownNameError     a name that nothing is registered under; carries the nearest one and the full list
+├── SpaceError           a search space that asks for what a component cannot do
+├── RunError             a run folder that cannot be written, read or resumed
+├── PredictorError       a saved predictor that is damaged, or newer than this version
+├── PluginError          a component that breaks its contract
+└── TrialError           one trial failed: it becomes a row with a reason, the run goes on
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from autodl.contracts import Modality
 from autodl.errors import PredictorError, UnknownNameError, nearest
 from autodl.network import Network, kept_columns
 from autodl.records import Column, Component, InputSpec, Stored, Task, TrialConfig
-from autodl.training.data import ENTRIES_PER_CHUNK, Rows, TrainingData, predictions, spec_on
+from autodl.training.data import ENTRIES_PER_CHUNK, as_input, predictions, spec_on
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -151,8 +151,7 @@ class FittedEnsemble:
     def _mean(self, stored: Mapping[str, Stored]) -> Any:
         """The members' mean prediction, each counting by its share. Shape: → rows classes, or rows."""
         there = {key: Stored(each.values.to(self.device), each.present.to(self.device)) for key, each in stored.items()}
-        rows = Rows(there, torch.empty(0))
-        views = TrainingData(rows, rows, self._specs, self.task, np.empty(0)).batch(rows, slice(None))
+        views = {key: as_input(each, self._specs[key], torch.float32) for key, each in there.items()}
         total: Any = 0.0
         for member, network in zip(self.members, self.networks, strict=True):
             outputs = network({name: views[key] for name, key in member.keys.items()})
@@ -234,7 +233,7 @@ def _warn(problems: Sequence[tuple[int, str, str]]) -> None:
     if problems:
         row, column, reason = problems[0]
         warnings.warn(
-            f"{len(problems)} cells cannot be used and count as missing; the first is in column '{column}', "
+            f"cells that cannot be used, and count as missing: {len(problems)}; the first is in column '{column}', "
             f"row {row}: {reason}",
-            stacklevel=5,
+            stacklevel=6,
         )

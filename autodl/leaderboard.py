@@ -84,7 +84,7 @@ class Leaderboard:
         return pd.DataFrame(self.rows(), columns=list(_COLUMNS)).astype({"score": "float64"})
 
     def to_csv(self, path: str | Path) -> None:
-        """Write the frame as CSV; a text that a spreadsheet would run gets an apostrophe in front.
+        """Write the frame as CSV, but for the seconds, so that equal searches write equal files; a text that a spreadsheet would run gets an apostrophe in front.
 
         Raises:
             RunError: The file cannot be written.
@@ -95,9 +95,10 @@ class Leaderboard:
 
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(_COLUMNS)
+        kept = [name for name in _COLUMNS if name != "seconds"]
+        writer.writerow(kept)
         for row in self.rows():
-            writer.writerow([_harmless(cell) for cell in row.values()])
+            writer.writerow([_harmless(row[name]) for name in kept])
         write_file(Path(path), text.getvalue().encode())
 
     def table(self, limit: int | None = 20) -> str:

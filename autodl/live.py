@@ -160,28 +160,27 @@ class Terminal(Quiet):
 
 def render(progress: Progress) -> RenderableType:
     """The live lines: time left, trials, best so far, what trains now, the last lines said."""
+    from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table.grid(padding=(0, 1))
-    grid.add_column(width=screens.LABEL - 1, style="bold")
-    grid.add_column(overflow="ellipsis", no_wrap=True)
-    bar = Table.grid(padding=(0, 2))
-    bar.add_row(ProgressBar(total=1.0, completed=progress.share(), width=40), Text(progress.left()))
-    grid.add_row("time", bar)
-    grid.add_row("trials", Text(progress.counts()))
-    grid.add_row("best", Text(progress.best_in_words() or "none yet", style="green"))
+    def line(label: str, text: str, style: str = "") -> Text:
+        return Text.assemble((label.ljust(screens.LABEL), "bold"), (text, style), no_wrap=True, overflow="ellipsis")
+
+    bar = Table.grid()
+    share = ProgressBar(total=1.0, completed=progress.share(), width=40)
+    bar.add_row(line("time", ""), share, Text(f"  {progress.left()}"))
+    lines = [line("trials", progress.counts()), line("best", progress.best_in_words() or "none yet", "green")]
     packs = sorted(progress.packs.items(), key=lambda item: item[0])
     for at, (numbers, (pack, epoch)) in enumerate(packs[:_MOST_PACKS]):
         who = f"trial {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} trials from {numbers[0]}"
         text = f"epoch {epoch}/{pack.until} · {who}: {screens.printable(pack.what)}"
-        grid.add_row("" if at else "now", Text(text))
+        lines.append(line("" if at else "now", text))
     if len(packs) > _MOST_PACKS:
-        grid.add_row("", Text(f"and {len(packs) - _MOST_PACKS} more"))
-    for text in tuple(progress.said):
-        grid.add_row("", Text(text, style="yellow"))
-    return grid
+        lines.append(line("", f"and {len(packs) - _MOST_PACKS} more"))
+    lines += [line("", text, "yellow") for text in tuple(progress.said)]
+    return Group(bar, *lines)
 
 
 def view(mode: Mode) -> Silent:

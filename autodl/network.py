@@ -35,14 +35,13 @@ class Network(nn.Module):
         self.names = tuple(sorted(config.encoders))
         parts = {name: config.encoders[name] for name in self.names}
         self.encoders = nn.ModuleList(
-            registry.encoders.load(part.name)(specs[name], **part.settings)
-            for name, part in parts.items()
+            registry.encoders.load(part.name)(specs[name], **part.settings) for name, part in parts.items()
         )
         widths = {name: int(encoder.width) for name, encoder in zip(self.names, self.encoders, strict=True)}  # type: ignore[arg-type]
         self.fusion: nn.Module | None = None
         if config.fusion is not None:
             fusion = registry.fusions.load(config.fusion.name)
-            self.fusion = fusion(widths, **config.fusion.settings)
+            self.fusion = fusion(widths, **{**fusion.space.defaults(), **config.fusion.settings})
         elif len(widths) > 1:
             raise PluginError(f"a network of {len(widths)} inputs must have a fusion, however none is configured")
         self.head = nn.Linear(int(self.fusion.width) if self.fusion else sum(widths.values()), n_outputs)
@@ -59,7 +58,7 @@ class Network(nn.Module):
     def seeded(cls, config: TrialConfig, specs: Mapping[str, InputSpec], n_outputs: int) -> Network:
         """Build it with the weights that the configuration's seed draws; torch's generator stays as it was."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
+            torch.default_generator.manual_seed(config.seed)  # manual_seed would queue calls for absent devices
             return cls(config, specs, n_outputs)
 
     def forward(self, inputs: Inputs) -> Tensor:

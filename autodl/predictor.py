@@ -91,7 +91,7 @@ class Predictor:
             DataError: The data cannot be read, or lacks columns that the predictor was fitted on.
         """
         frame, _ = self._read(data, root, targets=False)
-        found = self._predictions(frame)
+        found = self.predict_frame(frame)
         if self.task.is_classification:
             labels = pd.Series(list(self.task.classes)).take(found.argmax(axis=1))
         else:
@@ -109,7 +109,7 @@ class Predictor:
                 f"there must be classes to give probabilities of, however '{self.task.target}' is a number; use predict"
             )
         frame, _ = self._read(data, root, targets=False)
-        return _labelled(pd.DataFrame(self._predictions(frame), columns=list(self.task.classes)), data, frame)
+        return _labelled(pd.DataFrame(self.predict_frame(frame), columns=list(self.task.classes)), data, frame)
 
     def evaluate(self, data: Any, root: str | Path | None = None) -> dict[str, float]:
         """Return the value of every metric that fits the task; rows without a target are left out.
@@ -127,7 +127,7 @@ class Predictor:
             raise DataError(
                 f"a row must have a known target, however no cell of '{self.task.target}' holds one; use predict"
             )
-        found, truth = self._predictions(frame if known.all() else frame[known]), targets[known]
+        found, truth = self.predict_frame(frame if known.all() else frame[known]), targets[known]
         fitting = {name: metric for name, metric in METRICS.items() if self.task.kind in metric.tasks}
         return {name: float(metric.function(truth, found)) for name, metric in fitting.items()}
 
@@ -175,7 +175,7 @@ class Predictor:
         task = self.task if targets else replace(self.task, target="\0")
         return load_rows(data, self.schema, task, root)
 
-    def _predictions(self, frame: pd.DataFrame) -> np.ndarray:
+    def predict_frame(self, frame: pd.DataFrame) -> np.ndarray:
         """Predictions as metrics take them, for rows that are cast already. Shape: → rows classes, or rows."""
         return self._ensemble.predict(frame, self.rows_per_batch)
 

@@ -113,7 +113,9 @@ class Registry(Generic[T]):
                 f"{entry.module} of {entry.distribution} must define the class {entry.attribute}, however: {error}"
             ) from error
         if not (isinstance(component, type) and issubclass(component, contract)):
-            raise PluginError(f"{entry.module}.{entry.attribute} must be a subclass of autodl.contracts.{self.contract}")
+            raise PluginError(
+                f"{entry.module}.{entry.attribute} must be a subclass of autodl.contracts.{self.contract}"
+            )
         return cast("type[T]", component)
 
 

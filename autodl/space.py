@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from autodl.errors import SpaceError
@@ -166,10 +166,9 @@ class Space(Mapping[str, Dimension]):
         """Return a copy with some knobs replaced or added."""
         return Space(**{**self._dimensions, **dimensions})
 
-
-def narrowed(dimension: Dimension, **changes: Any) -> Dimension:
-    """Return the dimension with other bounds, keeping its documentation and its conditions."""
-    return replace(dimension, **changes)
+    def without(self, *names: str) -> Space:
+        """Return a copy without some knobs."""
+        return Space(**{name: dimension for name, dimension in self.items() if name not in names})
 
 
 def _check_bounds(low: float, high: float, log: bool) -> None:

@@ -9,9 +9,9 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; small networks gain nothing from more
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("autodl", deadline=None, derandomize=True)
+settings.register_profile("autodl", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("autodl")
 
 

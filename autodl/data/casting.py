@@ -12,6 +12,7 @@ import pandas as pd
 from autodl.data.cells import as_dates, as_numbers, as_truth, as_words, check_plain
 from autodl.data.dates import format_in
 from autodl.data.paths import Root
+from autodl.data.table import shown
 from autodl.records import Column, Schema
 
 
@@ -66,7 +67,7 @@ def _values(cells: pd.Series, column: Column) -> tuple[np.ndarray, list[str]]:
     if lost.any():
         lost &= ~_blank(cells)
     if lost.any():
-        example = str(cells.iloc[int(np.flatnonzero(lost)[0])])[:20]
+        example = shown(cells.iloc[int(np.flatnonzero(lost)[0])])
         problems.append(_missing(lost, f"cannot be read as {column.kind}, such as '{example}',"))
     return values, problems
 

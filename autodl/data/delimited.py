@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from autodl.data.decoding import to_utf8
-from autodl.data.table import check_names
+from autodl.data.table import check_names, shown
 from autodl.errors import DataError
 
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "-nan", "NULL", "null")
@@ -75,7 +75,7 @@ def _parse(data: bytes, where: str, **options: Any) -> pd.DataFrame:
             frame: pd.DataFrame = pd.read_csv(io.BytesIO(data), encoding="utf-8", **options)
             return frame
     except (ValueError, OverflowError, pd.errors.ParserWarning) as error:
-        told = str(error).removeprefix("Error tokenizing data. C error: ").strip().rstrip(".")
+        told = shown(str(error).removeprefix("Error tokenizing data. C error: "), 200).rstrip(".")
         raise DataError(
             f"every row of {where} must have one cell for each name of the header, however: {told}; mend that row"
         ) from error

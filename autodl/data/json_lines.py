@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from autodl.data.decoding import to_utf8
+from autodl.data.table import shown
 from autodl.errors import DataError
 
 
@@ -63,5 +64,5 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _no_object(where: str, place: str, value: Any) -> DataError:
     return DataError(
         f'every row of {where} must be a JSON object such as {{"age": 3}}, however {place} holds '
-        f"{type(value).__name__} {str(value)[:40]!r}; mend it"
+        f"{type(value).__name__} '{shown(value)}'; mend it"
     )

@@ -12,6 +12,7 @@ import pandas as pd
 from autodl.data.cells import as_numbers, check_plain, distinct, is_picture, word
 from autodl.data.dates import SHARE, describe_format, find_format
 from autodl.data.paths import AUDIO_SUFFIXES, IMAGE_SUFFIXES
+from autodl.data.table import shown
 from autodl.records import ColumnKind
 
 MARKS = frozenset({"?", "-", "--", ".", "none", "unknown", "missing", "na", "n/a", "nan", "null", "nil"})
@@ -135,10 +136,10 @@ def kind_of_words(words: Sequence[str], counts: np.ndarray) -> Finding:
         ends = [_suffix(text) for text in words]
         fits = np.array([end in suffixes for end in ends])
         if counts[fits].sum() > total / 2:
-            shown = " ".join(sorted({end for end, fit in zip(ends, fits, strict=True) if fit}))
-            return Finding("image" if kind == "image" else "audio", f"paths that end in {shown}")
+            told = " ".join(sorted({end for end, fit in zip(ends, fits, strict=True) if fit}))
+            return Finding("image" if kind == "image" else "audio", f"paths that end in {told}")
     if len(words) <= _FEW and any({text.strip().lower() for text in words} <= pair for pair in _PAIRS):
-        return Finding("boolean", f"only {' and '.join(sorted(words))}")
+        return Finding("boolean", f"only {' and '.join(sorted(shown(text) for text in words))}")
     strays = _strays_among_numbers(words, counts)
     if strays is not None:
         return Finding("number", strays)
@@ -166,7 +167,7 @@ def _strays_among_numbers(words: Sequence[str], counts: np.ndarray) -> str | Non
     if not n_strays:
         return ""
     example = words[int(np.flatnonzero(stray)[0])]
-    return f"; {n_strays:,} of {total:,} cells hold words such as '{example[:20]}': missing"
+    return f"; {n_strays:,} of {total:,} cells hold words such as '{shown(example)}': missing"
 
 
 def _may_be_number(text: str) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from autodl.data.table import shown
 from autodl.errors import DataError
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -41,8 +42,8 @@ class Root:
         path = os.path.normpath(os.path.join(self.folder, cell))
         if not (_within(path, self.folder) or _within(path, self._real)):
             raise DataError(
-                f"paths in column '{column}' must stay inside '{self.folder}', however '{cell}' leads out of it; "
-                "name another folder with --root, or mend the path"
+                f"paths in column '{column}' must stay inside '{self.folder}', however '{shown(cell, 80)}' "
+                "leads out of it; name another folder with --root, or mend the path"
             )
         return path if _within(self._real_path(path), self._real) else None
 

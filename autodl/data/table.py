@@ -48,10 +48,16 @@ def check_names(names: Iterable[str], where: str) -> None:
 
 def listed(names: Iterable[str], limit: int = 10) -> str:
     """Return names in quotes, at most ``limit`` of them: ``'a', 'b' and 7 more``."""
-    all_names = [f"'{name}'" for name in names]
+    all_names = [f"'{shown(name, 60)}'" for name in names]
     if len(all_names) <= limit:
         return ", ".join(all_names)
     return f"{', '.join(all_names[:limit])} and {len(all_names) - limit:,} more"
+
+
+def shown(value: object, limit: int = 20) -> str:
+    """Return a cell as messages show it: on one line, and short."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= limit else f"{text[:limit]}…"
 
 
 def nearest_column(name: str, names: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from autodl.data.cells import as_numbers, as_words, check_plain, distinct, word
 from autodl.data.dates import SHARE
+from autodl.data.table import shown
 from autodl.errors import DataError
 from autodl.records import Task, TaskKind
 
@@ -56,7 +57,7 @@ def infer_task(cells: pd.Series, said: str | None = None) -> tuple[Task, str]:
     if len(target.labels) < 2:
         raise DataError(
             f"the target '{target.name}' must have at least two values, however all {target.rows:,} rows hold "
-            f"'{target.labels[0]}'; choose another --target"
+            f"'{shown(target.labels[0])}'; choose another --target"
         )
     kind, why = _infer_kind(target) if said is None else _check_kind(said, target)
     if kind == "regression":
@@ -90,8 +91,8 @@ def encode_targets(cells: pd.Series, task: Task) -> np.ndarray:
     unseen = [value for value, index in zip(values, indices, strict=False) if index < 0 and word(value) is not None]
     if unseen:
         raise DataError(
-            f"the target '{task.target}' must hold the classes {', '.join(map(str, task.classes[:10]))}"
-            f"{' …' if len(task.classes) > 10 else ''}, however '{unseen[0]}' came; mend or drop these rows"
+            f"the target '{task.target}' must hold the classes {', '.join(map(shown, task.classes[:10]))}"
+            f"{' …' if len(task.classes) > 10 else ''}, however '{shown(unseen[0])}' came; mend or drop these rows"
         )
     return np.asarray(indices[codes])
 
@@ -164,7 +165,7 @@ def _check_kind(said: str, target: _Target) -> tuple[TaskKind, str]:
             raise DataError(
                 f"the target '{target.name}' must hold numbers for --task regression, however "
                 f"{np.isnan(target.numbers).sum():,} of {target.rows:,} cells hold words such as "
-                f"'{next(label for label in target.labels if isinstance(label, str))}'; say --task multiclass"
+                f"'{shown(next(label for label in target.labels if isinstance(label, str)))}'; say --task multiclass"
             )
         return "regression", why
     if said == "binary":

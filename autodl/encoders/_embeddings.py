@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from autodl.encoders._activations import RELU_LIKE, Clip, Cosine, Sine, initialise
-from autodl.encoders._settings import keep_options, without
+from autodl.encoders._settings import keep_options
 from autodl.errors import SpaceError
 from autodl.records import InputSpec
 from autodl.space import Choice, Dimension, Float, Space
@@ -65,12 +65,12 @@ def narrow_embedding(space: Space, spec: InputSpec) -> Space:
         return bool(count * size <= MOST_INPUTS)
 
     if count == 0 or not fits(_WIDTH.options[0]):
-        return without(space, *EMBEDDING_KNOBS)
+        return space.without(*EMBEDDING_KNOBS)
     width = keep_options(_WIDTH, fits)
     if spec.quantiles is not None and fits(_BINS.options[0]):
         return space.with_changes(embedding_width=width, bins=keep_options(_BINS, fits))
     unbinned = keep_options(_EMBEDDING, lambda kind: kind != "piecewise_linear")
-    return without(space, "bins").with_changes(embedding=unbinned, embedding_width=width)
+    return space.without("bins").with_changes(embedding=unbinned, embedding_width=width)
 
 
 def embed(spec: InputSpec, settings: Mapping[str, Any]) -> tuple[nn.Module, int]:

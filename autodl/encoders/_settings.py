@@ -49,11 +49,6 @@ def keep_options(choice: Choice, fits: Callable[[Any], bool]) -> Choice:
     )
 
 
-def without(space: Space, *names: str) -> Space:
-    """Return the space less some knobs."""
-    return Space(**{name: dimension for name, dimension in space.items() if name not in names})
-
-
 def narrow_width(space: Space, spec: InputSpec) -> Space:
     """Return the space without first layers of more than ``MOST_WEIGHTS`` weights on the bare input."""
     width = space["width"]

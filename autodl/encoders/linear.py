@@ -1,4 +1,4 @@
-"""No hidden layer: the head on the features, or on their embedding, is a linear model."""
+"""Linear model: the head on the features themselves, or on their embedding."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from autodl.contracts import Dropout, Encoder
 from autodl.encoders._activations import activation, gain, initialise
 from autodl.encoders._norms import map_norm
-from autodl.encoders._settings import complete, dropout_knob, is_image, keep_options, without
+from autodl.encoders._settings import complete, dropout_knob, is_image, keep_options
 from autodl.encoders._sides import SMALLEST, Sides, factors, halvings
 from autodl.records import InputSpec
 from autodl.space import Choice, Integer, Space
@@ -58,7 +58,7 @@ class ResidualCnn(Encoder):
         high = min(stages.high, 1 + halvings(sides))
         space = cls.space.with_changes(stages=replace(stages, high=high, default=min(high, stages.center())))
         fitting = keep_options(step, lambda step: _step_fits(sides, step))
-        return without(space, "stem_stride") if fitting.options == (1,) else space.with_changes(stem_stride=fitting)
+        return space.without("stem_stride") if fitting.options == (1,) else space.with_changes(stem_stride=fitting)
 
     def __init__(self, spec: InputSpec, **settings: Any) -> None:
         super().__init__()

@@ -19,8 +19,8 @@ T = TypeVar("T")
 MEGAPIXELS = 25  # a larger image is not decoded
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")  # none that runs another program, as EPS does
 DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # grey of 16 bits
-ROWS_PER_TASK = 32
-SLOW = 0.0005  # seconds an image, from which threads pay
+ROWS_PER_TASK = 64
+SLOW = 0.001  # seconds an image, from which threads pay
 MOST_THREADS = 8
 
 
@@ -45,9 +45,9 @@ def load(cell: Any, side: int) -> Image.Image:
         return _from_array(cell)
     if not isinstance(cell, str):
         raise Unreadable(f"must be a path or an array, however {type(cell).__name__} came")
-    if not Path(cell).is_file():
-        raise Unreadable("a folder, not a file" if Path(cell).is_dir() else "no such file")
     try:
+        if not Path(cell).is_file():
+            raise Unreadable("not a regular file" if Path(cell).exists() else "no such file")
         with Image.open(cell, formats=FORMATS) as image:
             _check_pixels(*image.size)
             image.draft(None, (2 * side, 2 * side))
@@ -60,7 +60,8 @@ def load(cell: Any, side: int) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise Unreadable(_too_large()) from None
     except Exception as error:  # decoders meet damaged bytes with errors of every kind
-        raise Unreadable(f"damaged: {str(error)[:80] or type(error).__name__}") from None
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise Unreadable(f"cannot be read: {why[:80]}") from None
 
 
 def is_grey(image: Image.Image) -> bool:

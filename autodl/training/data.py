@@ -65,7 +65,7 @@ class TrainingData:
 
     def batch(self, rows: Rows, index: Tensor | slice) -> Inputs:
         """Rows as encoders see them; whole missing ones are all NaN. Shape: index → {input: *index *shape}."""
-        return {name: self._batch(rows.stored[name], self.specs[name], index) for name in sorted(rows.stored)}
+        return {name: as_input(rows.stored[name], self.specs[name], self.dtype, index) for name in sorted(rows.stored)}
 
     def chunks(self, rows: Rows, members: int) -> Iterator[Inputs]:
         """All rows in order, as many at a time as memory bears."""
@@ -74,16 +74,18 @@ class TrainingData:
         for start in range(0, len(rows), size):
             yield self.batch(rows, slice(start, start + size))
 
-    def _batch(self, stored: Stored, spec: InputSpec, index: Tensor | slice) -> Tensor:
-        x = stored.values[index].to(self.dtype)
-        if spec.offset is not None:
-            x = x - spec.offset
-        if spec.scale is not None:
-            x = x * spec.scale
-        if stored.gaps:
-            there = stored.present[index]
-            x = x.masked_fill(~there.view(*there.shape, *[1] * len(spec.shape)), torch.nan)
-        return x
+
+def as_input(stored: Stored, spec: InputSpec, dtype: torch.dtype, index: Tensor | slice = slice(None)) -> Tensor:
+    """Some rows of one input as an encoder sees them; whole missing ones are all NaN. Shape: → *index *shape."""
+    x = stored.values[index].to(dtype)
+    if spec.offset is not None:
+        x = x - spec.offset
+    if spec.scale is not None:
+        x = x * spec.scale
+    if stored.gaps:
+        there = stored.present[index]
+        x = x.masked_fill(~there.view(*there.shape, *[1] * len(spec.shape)), torch.nan)
+    return x
 
 
 def training_data(

@@ -162,7 +162,9 @@ class DropoutNoise:
             row.uniform_(generator=generator)
         keep = (uniform >= self.rates).to(self.rates.dtype).mul_(self.factors)
         parts = torch.split(keep, self.sizes, dim=2)
-        return {name: part.reshape(*part.shape[:2], *shape) for (name, shape), part in zip(self.sites, parts, strict=True)}
+        return {
+            name: part.reshape(*part.shape[:2], *shape) for (name, shape), part in zip(self.sites, parts, strict=True)
+        }
 
 
 def layout_of(network: torch.nn.Module) -> ParameterLayout:

@@ -49,7 +49,7 @@ def finish(
     scores = {"validation": score_all(task, targets[train:], validation)}
     predictor = assemble(run, prepared, chosen, weights, board)
     test = prepared.dataset.split.test
-    told = predictor._predictions(prepared.dataset.frame.iloc[test])
+    told = predictor.predict_frame(prepared.dataset.frame.iloc[test])
     scores["test"] = score_all(task, prepared.dataset.targets[test], told)
     best = board.best
     assert best is not None, "internal error: members but no best"

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
+from torch import Tensor, nn
+
 from autodl.contracts import Dropout, Fusion
 from autodl.space import Choice, Float, Space
-from torch import Tensor, nn
 
 
 class Concat(Fusion):

@@ -181,7 +181,7 @@ def test_cells_that_cannot_be_used_are_counted_and_the_first_is_named() -> None:
     whole = ensemble([config(1)], [1])
     broken = ROWS.copy()
     broken.iloc[7, 1] = broken.iloc[21, 2] = -1.0
-    with pytest.warns(UserWarning, match=r"2 cells cannot be used .* column 'b', row 7: negative"):
+    with pytest.warns(UserWarning, match=r"count as missing: 2; .* column 'b', row 7: negative"):
         whole.predict(broken, rows_at_once=5)
 
 

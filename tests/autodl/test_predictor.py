@@ -33,7 +33,8 @@ def usual(room: str, name: str, **changes: Any) -> Component:
 
 
 def configuration(dataset: Dataset, seed: int, encoder: Component, features: float, **modality: Any) -> TrialConfig:
-    name, kind = ("image", "image") if dataset.schema.of_kind("image") else ("table", "tabular")
+    pictures = dataset.schema.of_kind("image")
+    name, kind = (pictures[0].name, "image") if pictures else ("table", "tabular")
     return TrialConfig(
         modalities={name: usual("modalities", kind, **modality)},
         encoders={name: encoder},
@@ -257,7 +258,7 @@ def test_unreadable_pictures_are_counted_and_named(pictures: Predictor, tmp_path
     (tmp_path / "broken.png").write_bytes(b"no picture")
     (column,) = pictures.schema.of_kind("image")
     frame = pd.DataFrame({column.name: ["broken.png", "gone.png", None]})
-    with pytest.warns(UserWarning, match=r"2 cells cannot be used and count as missing; the first is in column"):
+    with pytest.warns(UserWarning, match=r"count as missing: 2; the first is in column"):
         found = pictures.predict_proba(frame, root=tmp_path)
     assert np.isfinite(found.to_numpy()).all()
 

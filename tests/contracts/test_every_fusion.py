@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from autodl import registry
 from autodl.contracts import Fusion
 from autodl.testing.fusion import FusionSuite

@@ -140,7 +140,7 @@ def test_measurements_texts_paths_and_dates_are_no_ids(cells):
 
 @pytest.mark.parametrize("odd", [[1], {"a": 1}, b"x", np.zeros(3)])
 def test_lists_and_the_like_are_refused(odd):
-    with pytest.raises(DataError, match="column 'age' must hold .*1 of 3 cells hold .*drop it with --ignore age"):
+    with pytest.raises(DataError, match=r"column 'age' must hold .*1 of 3 cells hold .*drop it with --ignore age"):
         examine(column([1, odd, "a"], "age", dtype=object))
 
 

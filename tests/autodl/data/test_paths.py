@@ -34,7 +34,7 @@ def test_a_file_that_is_not_there_is_no_error(root):
 
 @pytest.mark.parametrize("cell", ["../outside/secret.png", "/etc/passwd", "img/../../outside/secret.png", ".."])
 def test_paths_that_lead_out_are_refused(root, cell):
-    with pytest.raises(DataError, match="paths in column 'image' must stay inside .* --root"):
+    with pytest.raises(DataError, match=r"paths in column 'image' must stay inside .* --root"):
         Root(root).resolve(cell, "image")
 
 

@@ -68,9 +68,9 @@ def test_a_misspelt_name_gets_the_nearest(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="nothing is called 'digist'; did you mean 'digits'"):
         read_table("digist")
     written(tmp_path, "people.csv")
-    with pytest.raises(DataError, match="nothing is called 'peple.csv'; did you mean 'people.csv'"):
+    with pytest.raises(DataError, match=r"nothing is called 'peple.csv'; did you mean 'people.csv'"):
         read_table("peple.csv")
-    with pytest.raises(DataError, match="nothing is called 'nowhere/t.csv'"):
+    with pytest.raises(DataError, match=r"nothing is called 'nowhere/t.csv'"):
         read_table("nowhere/t.csv")
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from autodl.data.table import check_names, listed, nearest_column
+from autodl.data.table import check_names, listed, nearest_column, shown
 from autodl.errors import DataError
 
 
@@ -27,3 +27,8 @@ def test_nearest_column_of_a_wide_table_lists_only_some():
     assert hint.endswith("and 990 more")
     assert nearest_column("Y", ["age", "y"]) == "did you mean 'y'? known: age, y"
     assert nearest_column("agee", ["age", "city"]) == "did you mean 'age'? known: age, city"
+
+
+def test_cells_are_shown_on_one_short_line():
+    assert shown("two\nlines") == "two lines"
+    assert shown("x" * 30, limit=5) == "xxxxx…"

@@ -57,7 +57,7 @@ def test_a_cut_off_file_is_no_image(kind: str, share: float, tmp_path: Path) -> 
     path = tmp_path / f"a.{kind}"
     Image.fromarray(noise(60, 60)).save(path)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    assert reason(str(path)).startswith("not an image" if share == 0 else ("damaged", "not an image"))
+    assert reason(str(path)).startswith("not an image" if share == 0 else ("cannot be read", "not an image"))
 
 
 def test_a_text_called_image_is_none(tmp_path: Path) -> None:
@@ -71,14 +71,15 @@ def test_a_flipped_byte_is_noticed(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 0xFF
     path.write_bytes(bytes(data))
-    assert reason(str(path)).startswith("damaged: ")
+    assert reason(str(path)).startswith("cannot be read: ")
 
 
 def test_no_file_and_no_regular_file(tmp_path: Path) -> None:
     assert reason(str(tmp_path / "none.png")) == "no such file"
-    assert reason(str(tmp_path)) == "a folder, not a file"
+    assert reason(str(tmp_path)) == "not a regular file"
     os.mkfifo(tmp_path / "pipe.png")  # reading it would wait for ever
-    assert reason(str(tmp_path / "pipe.png")) == "no such file"
+    assert reason(str(tmp_path / "pipe.png")) == "not a regular file"
+    assert reason("/" + "a" * 300) == "cannot be read: File name too long"
     assert reason("a\0b.png") == "no such file"
     assert reason(7).startswith("must be a path or an array, however int came")
 
@@ -238,7 +239,7 @@ def test_decode_goes_on_after_broken_cells(tmp_path: Path) -> None:
     assert present.tolist() == [True, False, False, True, False]
     assert np.array_equal(found[0], found[3])
     assert not found[[1, 2, 4]].any()
-    assert problems == [(2, "larger than 25 megapixels"), (4, "a folder, not a file")]
+    assert problems == [(2, "larger than 25 megapixels"), (4, "not a regular file")]
 
 
 def test_threads_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,4 +259,4 @@ def test_threads_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert len(seen) > 1
     for first, second in zip(alone[:2], together[:2], strict=True):
         assert np.array_equal(first, second)
-    assert alone[2] == together[2] == [(77, "a folder, not a file")]
+    assert alone[2] == together[2] == [(77, "not a regular file")]

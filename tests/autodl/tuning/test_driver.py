@@ -35,9 +35,7 @@ class Pretend(Executor):
             return [{"event": "lost", "job": job, "reason": "killed by signal 9"}]
         facts = {"epoch": job.until, "best_epoch": job.until, "n_parameters": 1, "seconds": 0.1, "error": ""}
         ended = job.until >= self.epochs
-        return [
-            {"event": "trial", "number": n, "score": self.score(n), "ended": ended, **facts} for n in job.members
-        ]
+        return [{"event": "trial", "number": n, "score": self.score(n), "ended": ended, **facts} for n in job.members]
 
     def stop(self):
         self.stopped = True

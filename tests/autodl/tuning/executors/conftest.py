@@ -8,7 +8,6 @@ import pytest
 from autodl.tuning.executors.job import PackJob
 
 
-
 @pytest.fixture
 def job(prepared, space):
     """Build a job of some trials."""
@@ -18,6 +17,8 @@ def job(prepared, space):
         params = space.complete(wish)
         members = {number: space.config(params, epochs, number) for number in range(count)}
         facts = {"id": 1, "folder": str(prepared.run.path), "inputs": prepared.keys(members[0]), "epoch": 0}
-        return PackJob(**{**facts, "deadline": None, "device": "cpu", "threads": 1, "members": members, "until": until, **changes})
+        return PackJob(
+            **{**facts, "deadline": None, "device": "cpu", "threads": 1, "members": members, "until": until, **changes}
+        )
 
     return build
