@@ -34,9 +34,10 @@ def csv_text(frame: pd.DataFrame) -> str:
     columns = [[harmless(cell) for cell in frame.iloc[:, at].tolist()] for at in range(frame.shape[1])]
     head = [harmless(name) for name in frame.columns]
     returns = any("\r" in cell for cell in chain(head, *columns) if isinstance(cell, str))
-    quoting = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL  # which leaves a lone carriage return bare
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n", quoting=quoting)
+    writer = csv.writer(text, lineterminator="\n")
+    if returns:  # a lone carriage return is left bare otherwise
+        writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(head)
     writer.writerows(zip(*columns, strict=True))
     return text.getvalue()

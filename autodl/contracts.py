@@ -4,7 +4,7 @@
                                                               Optimizer: one update of a whole pack
                                                               Explainer: network + inputs → attribution
 
-A component is one file in a room, called as the file; a subclass documents what is its own and nothing that stands here.
+A component is one file in a room, called as the file; a subclass documents what is its own, nothing that stands here.
 Whoever writes one runs the suite of ``autodl.testing`` over it. Shapes are written in einops axis names.
 """
 
@@ -152,7 +152,8 @@ class Loss(ABC):
     @abstractmethod
     def __call__(self, outputs: Tensor, targets: Tensor, settings: Mapping[str, Tensor]) -> Tensor:
         """Shape: members batch outputs, members batch (class index, or standardised number), each (members, 1)
-        → members batch."""
+        → members batch.
+        """
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,9 @@ class Leaderboard:
         return pd.DataFrame(self.rows(), columns=list(_COLUMNS)).astype({"score": "float64"})
 
     def to_csv(self, path: str | Path) -> None:
-        """Write the frame as CSV, but for the seconds, so that equal searches write equal files; a text that a spreadsheet would run gets an apostrophe in front.
+        """Write the frame as CSV, but for the seconds, so that equal searches write equal files.
+
+        A text that a spreadsheet would run gets an apostrophe in front.
 
         Raises:
             RunError: The file cannot be written.

@@ -37,7 +37,7 @@ def problem(rows: int, features: int) -> TrainingData:
     task = Task("y", "binary", (0, 1), "log_loss")
     stored = {"table": Stored(x, torch.ones(rows, dtype=torch.bool))}
     parts = (np.arange(rows), np.arange(10))
-    return training_data(stored, {"table": spec}, targets, task, parts, torch.device("cpu"))
+    return training_data(stored, {"table": spec}, targets, task, parts, device=torch.device("cpu"))
 
 
 def config(seed: int, width: int, depth: int, batch: int, epochs: int) -> TrialConfig:

@@ -45,7 +45,7 @@ def fixed(config: TrialConfig = PERCEPTRON) -> Member:
     modality = registry.modalities.load("tabular")(columns, **config.modalities["table"].settings)
     spec = modality.fit(frame.iloc[train], targets[train], task, seed=0)
     stored = modality.transform(frame)
-    data = training_data({"table": stored}, {"table": spec}, targets, task, (train, judge), torch.device("cpu"))
+    data = training_data({"table": stored}, {"table": spec}, targets, task, (train, judge), device=torch.device("cpu"))
     (member,) = Training([config], data, torch.device("cpu")).run(Limits(until=config.epochs))
     return member
 

@@ -1,1 +1,1 @@
-"""One conformance suite a contract, for the rooms here and for plugin authors: ``autodl.testing.encoder.EncoderSuite`` …"""
+"""One conformance suite a contract, for us and for plugin authors: ``autodl.testing.encoder.EncoderSuite`` …"""

@@ -94,6 +94,7 @@ def training_data(
     targets: np.ndarray,
     task: Task,
     parts: Sequence[np.ndarray],
+    *,
     device: torch.device,
     dtype: torch.dtype = torch.float32,
 ) -> TrainingData:

@@ -74,6 +74,7 @@ class Driver:
         proposer: Proposer,
         prepared: Prepared,
         executor: Executor,
+        *,
         clock: Clock,
         listener: Listener,
         stop: threading.Event,

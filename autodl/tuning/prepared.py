@@ -11,7 +11,7 @@ import torch
 from autodl import registry
 from autodl.contracts import Modality
 from autodl.data.dataset import Dataset
-from autodl.errors import DataError
+from autodl.errors import DataError, PluginError
 from autodl.fitted import modality_key, structural_settings
 from autodl.records import Column, Component, InputSpec, TrialConfig
 from autodl.tuning.run_folder import RunFolder
@@ -81,10 +81,16 @@ def claims(dataset: Dataset) -> dict[str, tuple[str, list[str]]]:
 
     Raises:
         DataError: No column can be used.
+        PluginError: Two modalities call an input the same.
     """
     found: dict[str, tuple[str, list[str]]] = {}
     for modality in registry.modalities.names():
         for name, columns in registry.modalities.load(modality).claim(dataset.schema).items():
+            if name in found:
+                raise PluginError(
+                    f"inputs must have names of their own, however {modality} and {found[name][0]} both call theirs "
+                    f"'{name}'; rename the column, or leave one of the plugins out by AUTODL_PLUGINS"
+                )
             found[name] = (modality, columns)
     if not found:
         kinds = ", ".join(f"{column.name} ({column.kind}: {column.reason})" for column in dataset.schema)

@@ -173,7 +173,9 @@ def _drive(session: Session, dataset: Dataset, run: RunFolder) -> Path:
     trials.restore(old, space)
     proposer = Proposer(space, metric.greater_is_better, options.seed, trials.packs)
     session.listener(_started(session, prepared, space, clock))
-    driver = Driver(plan, trials, proposer, prepared, executor, clock, session.listener, session.stop)
+    driver = Driver(
+        plan, trials, proposer, prepared, executor, clock=clock, listener=session.listener, stop=session.stop
+    )
     driver.run()
     executor.close()
     trials.prune_the_rest()

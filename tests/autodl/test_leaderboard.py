@@ -97,9 +97,9 @@ def test_a_spreadsheet_runs_nothing(text: str, start: str, tmp_path_factory: pyt
         _, cells = csv.reader(file)
     assert cells[3] == "-0.5"
     assert cells[9] == "'@SUM(A1)"
-    assert not cells[11].startswith(("=", "+", "-", "@", "\t", "\r"))
-    assert cells[12].isprintable()
-    assert cells[12].count("x") == text.count("x")
+    assert not cells[-1].startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert cells[-1].isprintable()
+    assert cells[-1].count("x") == text.count("x")
 
 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:

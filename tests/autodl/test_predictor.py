@@ -60,7 +60,7 @@ def fit(dataset: Dataset, configs: Sequence[TrialConfig]) -> Predictor:
             specs[keys[name]] = modality.fit(dataset.frame.iloc[train], dataset.targets[train], task, seed=0)
         stored = {name: modalities[key].transform(dataset.frame) for name, key in keys.items()}
         seen = {name: specs[key] for name, key in keys.items()}
-        rows = training_data(stored, seen, dataset.targets, task, [train, dataset.split.validation], CPU)
+        rows = training_data(stored, seen, dataset.targets, task, [train, dataset.split.validation], device=CPU)
         (member,) = Training([config], rows, CPU).run(Limits(config.epochs))
         members.append(FittedMember(number, config, member.weights, 1.0))
         records.append(TrialRecord(number, "complete", config, member.score, member.epoch, member.best_epoch))

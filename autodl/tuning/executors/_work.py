@@ -96,7 +96,7 @@ class Worker:
             parts = (np.arange(train), np.arange(train, len(targets)))
             stored = {name: stored for name, (_, stored) in read.items()}
             specs = {name: spec for name, (spec, _) in read.items()}
-            self._data[key] = training_data(stored, specs, targets, task, parts, device)
+            self._data[key] = training_data(stored, specs, targets, task, parts, device=device)
         return self._data[key]
 
     def _stop(self, job: PackJob) -> Callable[[], bool]:

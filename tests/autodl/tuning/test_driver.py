@@ -55,7 +55,9 @@ def drive(prepared, trials, space):
         proposer = Proposer(space, False, 0, trials.packs)
         clock = Clock(time.time(), seconds)
         stop = stop or threading.Event()
-        driver = Driver(Plan(**plan), trials, proposer, prepared, executor, clock, heard.append, stop)
+        driver = Driver(
+            Plan(**plan), trials, proposer, prepared, executor, clock=clock, listener=heard.append, stop=stop
+        )
         driver.run()
         return driver, heard
 

@@ -50,7 +50,8 @@ def test_a_full_disk_is_said_in_one_line(tmp_path, monkeypatch):
     def full(file, line):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with monkeypatch.context() as patch, pytest.raises(RunError, match="No space left on device; free some space"):
-        patch.setattr("autodl.tuning.journal.os.write", full)
+    monkeypatch.setattr("autodl.tuning.journal.os.write", full)
+    with pytest.raises(RunError, match="No space left on device; free some space"):
         journal.append({"a": 1})
+    monkeypatch.undo()
     journal.close()

@@ -68,9 +68,10 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     def full(self, *args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patch, pytest.raises(RunError, match="No space left"):
-        patch.setattr("pathlib.Path.write_text", full)
+    monkeypatch.setattr("pathlib.Path.write_text", full)
+    with pytest.raises(RunError, match="No space left"):
         write_text(path, "new")
+    monkeypatch.undo()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +24,7 @@ def test_rungs_rise_to_the_whole_training(epochs):
     assert levels[-1] == epochs
     assert levels[0] >= 1
     assert list(levels) == sorted(set(levels))
-    assert all(3 * low >= high for low, high in zip(levels, levels[1:], strict=False))
+    assert all(3 * low >= high for low, high in pairwise(levels))
 
 
 def test_the_next_rung_lies_after_the_epoch():
