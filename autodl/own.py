@@ -16,6 +16,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import sys
 import operator
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -126,11 +127,16 @@ def facts(names: Iterable[str]) -> list[str]:
     return [reference(_registered[name]) or name for name in sorted(set(names) & set(_registered))]
 
 
-def restore(remembered: Iterable[str]) -> None:
-    """Register again what ``facts`` returned, before a predictor is loaded.
+def restore(remembered: Iterable[str], *, trusted: bool = False) -> None:
+    """Register again what ``facts`` returned, before a predictor is loaded or a search resumed.
+
+    Args:
+        remembered: What ``facts`` returned.
+        trusted: Whether modules may be imported for it. A predictor may come from a stranger, and importing runs code:
+            there only what this process has imported itself is used.
 
     Raises:
-        UnknownNameError: A class cannot be imported here and is not registered.
+        UnknownNameError: A class cannot be had and is not registered.
     """
     for fact in remembered:
         name = registry.snake_case(fact.rpartition(":")[2].rpartition(".")[2])
@@ -139,6 +145,11 @@ def restore(remembered: Iterable[str]) -> None:
         hint = "register the class first: run its definition with @autodl.encoder"
         if ":" not in fact:
             raise UnknownNameError(f"the predictor's own encoder '{name}' must be known, however it is not; {hint}")
+        if not trusted and fact.partition(":")[0] not in sys.modules:
+            raise UnknownNameError(
+                f"the own encoder '{name}' must be imported before it is loaded, however it is not; "
+                f"import {fact.partition(':')[0]} first, if you trust it"
+            )
         try:
             register(fact)
         except PluginError as error:

@@ -25,7 +25,8 @@ from autodl.tuning.trials import Trials
 MOST_ATTEMPTS = 2  # a pack whose worker died is tried again; its members alone after that
 LAST_PHASE = 0.25  # share of the time in which what has begun goes before what is new
 POLL_SECONDS = 0.1
-FIRST_ANSWER_SECONDS = 30.0  # a budget too short for one epoch is exceeded rather than end without an answer
+FIRST_TRAINING_SECONDS = 2.0  # a budget too short for any training is exceeded rather than end without an answer
+FIRST_ANSWER_SECONDS = 30.0  # and so long is waited for it
 
 
 @dataclass(frozen=True)
@@ -94,13 +95,20 @@ class Driver:
             if not self.executor.running:
                 return
             self._hear(self.executor.poll(POLL_SECONDS))
+        if not self.stop.is_set():
+            self._wait(FIRST_ANSWER_SECONDS, lambda: self.trials.best is not None)
         self.executor.stop()
-        grace = time.monotonic() + (self.clock.reserve / 2 if self.trials.best else FIRST_ANSWER_SECONDS)
-        while self.executor.running and time.monotonic() < grace:
-            self._hear(self.executor.poll(POLL_SECONDS))
+        self._wait(self.clock.reserve / 2 + 1.0)
 
     def _over(self) -> bool:
-        return self.stop.is_set() or self.clock.left() <= 0
+        """Whether no more is to be started; without any job yet there is none that could give an answer."""
+        return self.stop.is_set() or (self.clock.left() <= 0 and self._jobs > 0)
+
+    def _wait(self, seconds: float, enough: Callable[[], bool] = lambda: False) -> None:
+        """Hear what running jobs have to say."""
+        end = time.monotonic() + seconds
+        while self.executor.running and not enough() and time.monotonic() < end:
+            self._hear(self.executor.poll(POLL_SECONDS))
 
     def _fill(self) -> None:
         if self.plan.lockstep and self.executor.running:
@@ -175,10 +183,16 @@ class Driver:
             inputs=self.prepared.keys(records[0].config),
             epoch=records[0].epoch,
             until=next_rung(records[0].epoch, self.levels),
-            deadline=self.clock.training_deadline,
+            deadline=self._deadline(),
             device=self.plan.device,
             threads=self.plan.threads,
         )
+
+    def _deadline(self) -> float | None:
+        """When a job must stop inside its epoch; the first ones get a moment whatever the clock says."""
+        if self.clock.training_deadline is None or self.trials.best is not None:
+            return self.clock.training_deadline
+        return max(self.clock.training_deadline, time.time() + FIRST_TRAINING_SECONDS)
 
     def _job_number(self) -> int:
         self._jobs += 1

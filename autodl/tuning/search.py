@@ -51,11 +51,16 @@ class Session:
         device = str(resolve_device(self.options.device))
         jobs = self.options.jobs or (cores() if device == "cpu" else 1)
         threads = max(1, cores() // jobs)
-        here = own.only_here()
-        if self.options.executor == "inline" or here:
+        if self.options.executor == "inline" or self.only_here:
             self.executor = Inline(device, self.stop.is_set)
         else:
             self.executor = Local(jobs, device, threads, own.references())
+
+    @property
+    def only_here(self) -> list[str]:
+        """Own modules to search that no worker could import."""
+        models = self.options.models
+        return [name for name in own.only_here() if models is None or name in models]
 
     def close(self) -> None:
         """End the workers."""
@@ -98,6 +103,7 @@ def search(
             fingerprint=dataset.fingerprint,
             data=asdict(data),
             options=session.options.to_json(),
+            own=own.facts(registry.encoders.names()),
             state="running",
         )
         return _drive(session, dataset, run)
@@ -133,6 +139,7 @@ def resume(
     options = replace(SearchOptions.from_json(known["options"]), **changes, output=str(folder))
     session = Session(data, _with_budget(options), listener, stop or threading.Event(), started or time.time())
     _check(session.options)
+    own.restore(known["own"], trusted=True)
     try:
         session.start_workers()
         dataset = _with_metric(load_dataset(known["source"] if source is None else source, data), options.metric)
@@ -240,7 +247,7 @@ def _started(session: Session, prepared: Prepared, space: SearchSpace, clock: Cl
         for cells in prepared.problems.values()
         if cells
     ]
-    here = own.only_here()
+    here = session.only_here
     alone = [f"trials train in this process, one after another: {', '.join(here)} is not importable elsewhere"]
     facts = [*dataset.notes, *left_out(dataset, prepared.claims), *problems, *(alone if here else [])]
     prepared.run.write(

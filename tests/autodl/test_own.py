@@ -155,14 +155,20 @@ def test_what_cannot_be_imported_elsewhere_is_only_here(module_on_disk: str) -> 
 
 
 def test_restore_imports_again_what_a_predictor_remembers(module_on_disk: str) -> None:
-    own.restore([f"{module_on_disk}:Deep"])
+    own.restore([f"{module_on_disk}:Deep"], trusted=True)
     assert registry.encoders.load("deep").space["width"] == Integer(2, 4)
 
 
 @pytest.mark.parametrize("fact", ["local", "no_such_module_here:Deep", "math:Deep", "math:pi"])
 def test_restore_tells_to_register_first(fact: str) -> None:
     with pytest.raises(UnknownNameError, match="register the class first"):
-        own.restore([fact])
+        own.restore([fact], trusted=True)
+
+
+def test_a_predictor_of_a_stranger_imports_nothing(module_on_disk: str) -> None:
+    with pytest.raises(UnknownNameError, match=f"import {module_on_disk} first, if you trust it"):
+        own.restore([f"{module_on_disk}:Deep"])
+    assert module_on_disk not in sys.modules
 
 
 def test_restore_is_content_with_what_is_registered() -> None:

@@ -73,6 +73,8 @@ def problem() -> Callable[..., TrainingData]:
             task = Task("y", "regression", (), "rmse", float(targets.mean()), float(targets.std()))
         stored = {"table": Stored(torch.as_tensor(x, dtype=dtype), torch.ones(rows, dtype=torch.bool))}
         parts = (np.arange(rows - 30), np.arange(rows - 30, rows))
-        return training_data(stored, {"table": table_spec()}, targets, task, parts, device=torch.device("cpu"), dtype=dtype)
+        return training_data(
+            stored, {"table": table_spec()}, targets, task, parts, device=torch.device("cpu"), dtype=dtype
+        )
 
     return make

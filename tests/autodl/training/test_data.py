@@ -26,7 +26,9 @@ def images():
     )
     task = Task("y", "multiclass", ("a", "b", "c"), "log_loss")
     parts = (np.arange(6), np.arange(6, 10))
-    return training_data({"image": Stored(values, present)}, {"image": spec}, np.arange(10) % 3, task, parts, device=CPU)
+    return training_data(
+        {"image": Stored(values, present)}, {"image": spec}, np.arange(10) % 3, task, parts, device=CPU
+    )
 
 
 def test_pixels_stay_small_in_memory_and_are_scaled_in_the_batch(images):
