@@ -169,7 +169,8 @@ class Category(ColumnEncoder):
         missing = len(self.kept) + self.other if self.gaps else -1
         codes, names = pd.factorize(cells.to_numpy(dtype=object))
         positions = [self._positions.get(str(name), unseen) for name in names]
-        return np.array([*positions, missing], dtype=np.int64)[codes]  # the code of a missing cell is -1: the last
+        by_code: np.ndarray = np.array([*positions, missing], dtype=np.int64)
+        return by_code[codes]  # type: ignore[no-any-return]  # the code of a missing cell is -1: the last
 
 
 @dataclass(frozen=True)

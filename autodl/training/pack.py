@@ -46,6 +46,7 @@ class Pack:
         buffers = [dict(network.named_buffers()) for network in networks]
         self.buffers = {name: torch.stack([each[name] for each in buffers]).to(device) for name in buffers[0]}
         self.sites = [(name, module) for name, module in self.template.named_modules() if isinstance(module, Dropout)]
+        self._channels_last = _prefers_channels_last(self.template)
         self._leaves: dict[str, Tensor] = {}
         self._bind()
 
@@ -72,7 +73,8 @@ class Pack:
             for name, site in self.sites:
                 if name in noise:
                     site.keep = noise[name][0]
-            alone: Tensor = self.template({name: x[0] for name, x in inputs.items()})
+            rows = {name: channels_last(x[0]) if self._channels_last else x[0] for name, x in inputs.items()}
+            alone: Tensor = self.template(rows)
             return alone.unsqueeze(0)
         buffers = {**self.buffers, **{f"{name}.keep": keep for name, keep in noise.items()}}
         return self._each(self._leaves, buffers, dict(inputs), shared=False)
@@ -165,6 +167,24 @@ class DropoutNoise:
         return {
             name: part.reshape(*part.shape[:2], *shape) for (name, shape), part in zip(self.sites, parts, strict=True)
         }
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """Images with the channels of a pixel side by side in memory; convolutions keep to it. Other tensors as they are.
+
+    Shape: batch channels height width → the same.
+    """
+    if x.dim() != 4:
+        return x
+    batch, channels, height, width = x.shape
+    strides = (channels * height * width, 1, width * channels, channels)  # with one channel torch would not move them
+    return torch.empty_strided(x.shape, strides, dtype=x.dtype, device=x.device).copy_(x)
+
+
+def _prefers_channels_last(network: torch.nn.Module) -> bool:
+    """Convolutions are up to twice as fast so; torch's group normalisation is slower by more than that."""
+    kinds = [type(module) for module in network.modules()]
+    return torch.nn.Conv2d in kinds and torch.nn.GroupNorm not in kinds
 
 
 def layout_of(network: torch.nn.Module) -> ParameterLayout:

@@ -41,6 +41,7 @@ class Plan:
         seed: Of all trials.
         device: Where to train.
         threads: Of each worker.
+        bf16: Whether convolutions are computed in bfloat16.
         alone: Says of a configuration whether it trains alone.
     """
 
@@ -51,6 +52,7 @@ class Plan:
     seed: int
     device: str
     threads: int
+    bf16: bool
     alone: Callable[[TrialConfig], bool]
 
 
@@ -186,6 +188,7 @@ class Driver:
             deadline=self._deadline(),
             device=self.plan.device,
             threads=self.plan.threads,
+            bf16=self.plan.bf16,
         )
 
     def _deadline(self) -> float | None:

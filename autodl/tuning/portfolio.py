@@ -72,7 +72,7 @@ VECTORS: tuple[Recipe, ...] = (
         "linear",
         {"embedding": "none"},
         "adamw",
-        {"learning_rate": 5e-3, "weight_decay": 0.02},
+        {"learning_rate": 1e-2, "weight_decay": 0.02},
         training=_COSINE,
     ),
     Recipe(  # after RealMLP (Holzmüller et al., arXiv 2407.04491), in the standard parametrisation

@@ -14,7 +14,7 @@ from autodl.data.dataset import DataOptions, Dataset, load_dataset
 from autodl.errors import AutoDLError, RunError
 from autodl.metrics import Metric, default_metric, get_metric
 from autodl.records import InputSpec, TrialConfig
-from autodl.training.device import resolve_device
+from autodl.training.device import bf16_pays, resolve_device
 from autodl.training.settings import usual_batch_size
 from autodl.tuning.budget import Clock, cores, epoch_seconds, full_epochs, pack_size
 from autodl.tuning.driver import Driver, Plan
@@ -216,6 +216,7 @@ def _plan(session: Session, specs: Mapping[str, InputSpec], dataset: Dataset) ->
         seed=options.seed,
         device=str(device),
         threads=_threads(session.executor, specs),
+        bf16=any(len(spec.shape) > 1 for spec in specs.values()) and bf16_pays(device.type),
         alone=lambda config: device.type == "cpu" and _convolves(config),
     )
 

@@ -21,7 +21,7 @@ def environment(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     command = [*pip, "--target", str(place), str(root / "examples" / "third_party_plugin")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    plain = {name: value for name, value in os.environ.items() if name != "AUTODL_PLUGINS"}
+    plain = {name: value for name, value in os.environ.items() if name not in ("AUTODL_PLUGINS", "PYTEST_ADDOPTS")}
     return {**plain, "PYTHONPATH": str(place)}
 
 
@@ -54,7 +54,7 @@ def test_it_passes_the_suite_that_it_ships(environment: dict[str, str], root: Pa
     pytest_command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"]
     command = [*pytest_command, "-c", str(folder / "pyproject.toml"), "--rootdir", str(folder), str(folder)]
     done = subprocess.run(command, env=environment, cwd=folder.parent, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")

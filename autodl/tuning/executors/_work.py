@@ -17,7 +17,7 @@ from torch import Tensor
 from autodl import registry
 from autodl.records import TrialConfig
 from autodl.training.data import TrainingData, training_data
-from autodl.training.device import bf16_pays, is_out_of_memory
+from autodl.training.device import is_out_of_memory
 from autodl.training.loop import Limits, Training
 from autodl.training.members import Member
 from autodl.tuning.executors.job import Message, PackJob
@@ -84,8 +84,7 @@ class Worker:
     def _training(self, job: PackJob, run: RunFolder, configs: list[TrialConfig]) -> Training:
         device = torch.device(job.device)
         convolves = any(registry.encoders.load(part.name).convolutional for part in configs[0].encoders.values())
-        bf16 = device.type != "mps" and convolves and bf16_pays(device.type)
-        return Training(configs, self._load(job, run, device), device, bf16=bf16)
+        return Training(configs, self._load(job, run, device), device, bf16=job.bf16 and convolves)
 
     def _load(self, job: PackJob, run: RunFolder, device: torch.device) -> TrainingData:
         key = json.dumps(job.inputs, sort_keys=True)

@@ -34,6 +34,7 @@ class PackJob:
         deadline: ``time.time()`` at which to stop inside an epoch; None without a limit.
         device: Where to train.
         threads: Threads of the worker.
+        bf16: Whether convolutions are computed in bfloat16; decided once a run, or workers could differ.
         attempt: How often it was tried before.
     """
 
@@ -46,6 +47,7 @@ class PackJob:
     deadline: float | None
     device: str
     threads: int
+    bf16: bool = False
     attempt: int = 0
 
     def to_json(self) -> dict[str, Any]:

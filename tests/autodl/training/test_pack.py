@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from autodl.network import Network
-from autodl.training.pack import DropoutNoise, Pack, layout_of
+from autodl.training.pack import DropoutNoise, Pack, channels_last, layout_of
 
 CPU = torch.device("cpu")
 
@@ -121,3 +121,13 @@ class TestDropoutNoise:
         pack = Pack([config(0, dropout=0.0)], {"table": spec}, 2, CPU)
         assert DropoutNoise(pack).draw(generators(1), 10) == {}
         assert all(site.off for _, site in pack.sites)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_channels_last_changes_the_memory_and_not_the_numbers(channels):
+    x = torch.randn(4, channels, 5, 7)
+    moved = channels_last(x)
+    assert torch.equal(moved, x)
+    assert moved.stride() == (35 * channels, 1, 7 * channels, channels)
+    vector = torch.randn(4, 6)
+    assert channels_last(vector) is vector
