@@ -111,7 +111,7 @@ def budget(started: Started) -> str:
 
 def counted(states: Mapping[str, int]) -> str:
     """Trials by what became of them: 12 complete · 30 pruned · 1 failed."""
-    order = ("complete", "pruned", "paused", "failed", "running")
+    order = ("complete", "pruned", "stopped", "paused", "failed", "running")
     known = [(states[state], state) for state in order if states.get(state)]
     words = {"paused": "waiting", "running": "training"}
     return " · ".join(f"{count} {words.get(state, state)}" for count, state in known) or "none yet"

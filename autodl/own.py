@@ -16,7 +16,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
-import sys
 import operator
 import sys
 from collections.abc import Callable, Iterable, Mapping

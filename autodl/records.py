@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 ColumnKind: TypeAlias = Literal["number", "category", "boolean", "date", "text", "image", "audio", "ignored"]
 TaskKind: TypeAlias = Literal["binary", "multiclass", "regression"]
-TrialState: TypeAlias = Literal["running", "paused", "complete", "pruned", "failed"]
+TrialState: TypeAlias = Literal["running", "paused", "complete", "pruned", "stopped", "failed"]
 COLUMN_KINDS: tuple[ColumnKind, ...] = ("number", "category", "boolean", "date", "text", "image", "audio", "ignored")
 
 
@@ -223,8 +223,9 @@ class TrialRecord:
 
     Attributes:
         number: Order in which the trials were asked for, from 0.
-        state: ``complete`` (trained to its end or stopped early by itself), ``pruned`` (left at a rung), ``paused``
-            (at a rung, may go on), ``running`` or ``failed``.
+        state: ``complete`` (trained to its end, or without progress for too long), ``pruned`` (left at a rung),
+            ``stopped`` (the search ended while it trained), ``paused`` (at a rung, may go on), ``running`` or
+            ``failed``.
         config: The recipe.
         score: Best validation score over epochs, in the metric's own direction; None before the first epoch.
         epoch: Epochs trained so far.

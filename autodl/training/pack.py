@@ -176,7 +176,7 @@ def channels_last(x: Tensor) -> Tensor:
     """
     if x.dim() != 4:
         return x
-    batch, channels, height, width = x.shape
+    _, channels, height, width = x.shape
     strides = (channels * height * width, 1, width * channels, channels)  # with one channel torch would not move them
     return torch.empty_strided(x.shape, strides, dtype=x.dtype, device=x.device).copy_(x)
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
+
+from autodl import registry
+from autodl.errors import AutoDLError, unknown_name
+
+DEFAULT_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -46,5 +51,17 @@ class SearchOptions:
         models = data["models"]
         return cls(**{**data, "models": None if models is None else tuple(models)})
 
+    def checked(self) -> SearchOptions:
+        """The same with a budget, once it is clear that all can be done.
 
-DEFAULT_SECONDS = 300.0
+        Raises:
+            AutoDLError: A number is too small.
+            UnknownNameError: A model is not registered.
+        """
+        for name, value, least in (("time", self.time, 1.0), ("trials", self.trials, 1), ("jobs", self.jobs, 1)):
+            if value is not None and value < least:
+                raise AutoDLError(f"--{name} must be at least {least:g}, however {value} came; raise it")
+        for model in self.models or ():
+            if model not in registry.encoders.names():
+                raise unknown_name("encoder", model, registry.encoders.names())
+        return replace(self, time=DEFAULT_SECONDS) if self.time is None and self.trials is None else self

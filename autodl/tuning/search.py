@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from autodl.tuning.executors.job import Executor
 from autodl.tuning.executors.local import Local
 from autodl.tuning.finish import finish, members_at_most
 from autodl.tuning.journal import Journal, read_journal
-from autodl.tuning.options import DEFAULT_SECONDS, SearchOptions
+from autodl.tuning.options import SearchOptions
 from autodl.tuning.prepared import Prepared, left_out
 from autodl.tuning.proposals import Proposer
 from autodl.tuning.run_folder import RunFolder, check_empty
@@ -90,10 +92,9 @@ def search(
     Raises:
         AutoDLError: Something that the user can act on; nothing half-written is left behind.
     """
-    session = Session(data, _with_budget(options), listener, stop or threading.Event(), started or time.time())
+    session = Session(data, options.checked(), listener, stop or threading.Event(), started or time.time())
     if options.output is not None:
         check_empty(Path(options.output))
-    _check(session.options)
     try:
         session.start_workers()
         dataset = _with_metric(load_dataset(source, data), options.metric)
@@ -106,7 +107,9 @@ def search(
             own=own.facts(registry.encoders.names()),
             state="running",
         )
-        return _drive(session, dataset, run)
+        with _removed_on_error(run):
+            prepared, space = _prepare(dataset, run, session.options)
+        return _drive(session, prepared, space)
     finally:
         session.close()
 
@@ -137,8 +140,7 @@ def resume(
     known = run.read()
     data = DataOptions(**{name: _frozen(value) for name, value in known["data"].items()})
     options = replace(SearchOptions.from_json(known["options"]), **changes, output=str(folder))
-    session = Session(data, _with_budget(options), listener, stop or threading.Event(), started or time.time())
-    _check(session.options)
+    session = Session(data, options.checked(), listener, stop or threading.Event(), started or time.time())
     own.restore(known["own"], trusted=True)
     try:
         session.start_workers()
@@ -149,7 +151,7 @@ def resume(
                 "bring the old data back, or start a new run"
             )
         run.write(options=session.options.to_json(), state="running")
-        return _drive(session, dataset, run)
+        return _drive(session, *_prepare(dataset, run, session.options))
     finally:
         session.close()
 
@@ -160,16 +162,32 @@ def build_space(source: Any, data: DataOptions, options: SearchOptions) -> tuple
 
     dataset = _with_metric(load_dataset(source, data), options.metric)
     with TemporaryDirectory() as folder:
-        prepared = Prepared(dataset, RunFolder.create(folder, ""), options.seed)
-        return _space(prepared, options), dataset
+        _, space = _prepare(dataset, RunFolder.create(folder, ""), options)
+    return space, dataset
 
 
-def _drive(session: Session, dataset: Dataset, run: RunFolder) -> Path:
-    options, executor = session.options, session.executor
-    assert executor is not None, "internal error: no executor"
+@contextmanager
+def _removed_on_error(run: RunFolder) -> Iterator[None]:
+    """What the user asked cannot be searched: leave no run behind that never began."""
+    try:
+        yield
+    except AutoDLError:
+        shutil.rmtree(run.path)
+        raise
+
+
+def _prepare(dataset: Dataset, run: RunFolder, options: SearchOptions) -> tuple[Prepared, SearchSpace]:
     prepared = Prepared(dataset, run, options.seed)
     prepared.write_targets()
-    space = _space(prepared, options)
+    space = SearchSpace.build(prepared.defaults(), dataset.task, len(dataset.split.train), options.models)
+    return prepared, from_toml(options.space, space) if options.space else space
+
+
+def _drive(session: Session, prepared: Prepared, space: SearchSpace) -> Path:
+    options, executor = session.options, session.executor
+    assert executor is not None, "internal error: no executor"
+    dataset, run = prepared.dataset, prepared.run
+    executor.log_to(run.path / "logs")
     metric = get_metric(dataset.task.metric, dataset.task)
     specs = {name: spec for name, (_, spec) in prepared.defaults().items()}
     clock = Clock(session.started, options.time)
@@ -191,12 +209,6 @@ def _drive(session: Session, dataset: Dataset, run: RunFolder) -> Path:
     trials.journal.close()
     session.listener(Finished(run.path, summary))
     return run.path
-
-
-def _space(prepared: Prepared, options: SearchOptions) -> SearchSpace:
-    rows = len(prepared.dataset.split.train)
-    space = SearchSpace.build(prepared.defaults(), prepared.dataset.task, rows, options.models)
-    return from_toml(options.space, space) if options.space else space
 
 
 def _plan(session: Session, specs: Mapping[str, InputSpec], dataset: Dataset) -> Plan:
@@ -276,16 +288,6 @@ def _started(session: Session, prepared: Prepared, space: SearchSpace, clock: Cl
 def _with_metric(dataset: Dataset, name: str | None) -> Dataset:
     metric: Metric = get_metric(name or default_metric(dataset.task), dataset.task)
     return replace(dataset, task=replace(dataset.task, metric=metric.name))
-
-
-def _with_budget(options: SearchOptions) -> SearchOptions:
-    return replace(options, time=DEFAULT_SECONDS) if options.time is None and options.trials is None else options
-
-
-def _check(options: SearchOptions) -> None:
-    for name, value, least in (("time", options.time, 1.0), ("trials", options.trials, 1), ("jobs", options.jobs, 1)):
-        if value is not None and value < least:
-            raise AutoDLError(f"--{name} must be at least {least:g}, however {value} came; raise it")
 
 
 def _frozen(value: Any) -> Any:

@@ -88,7 +88,8 @@ class Trials:
         if message["score"] is not None:
             rungs |= {level: message["score"] for level in levels if record.epoch < level <= message["epoch"]}
         failed = bool(message["error"])
-        state = "failed" if failed else "complete" if message["ended"] else "paused"
+        waiting = "paused" if message["epoch"] in levels else "stopped"
+        state = "failed" if failed else "complete" if message["ended"] else waiting
         numbers = ("score", "epoch", "best_epoch", "n_parameters", "error")
         changes = {name: message[name] for name in numbers}
         if failed:
@@ -111,7 +112,7 @@ class Trials:
         """
         for number, entry in self.entries.items():
             if entry.record.state in ("paused", "running"):
-                self._change(number, state="pruned")
+                self._change(number, state="pruned" if entry.record.state == "paused" else "stopped")
 
     def restore(self, entries: Sequence[Mapping[str, Any]], space: SearchSpace) -> None:
         """Rebuild all trials from a journal; those that ran when it ended wait again."""
@@ -125,6 +126,8 @@ class Trials:
                 changes = {name: value for name, value in entry.items() if name not in ("event", "number")}
                 if "rungs" in changes:
                     changes["rungs"] = {int(level): score for level, score in changes["rungs"].items()}
+                if changes["state"] == "stopped":
+                    changes["state"] = "running"
                 self._change(number, **changes)
 
     def _change(self, number: int, **changes: Any) -> TrialRecord:

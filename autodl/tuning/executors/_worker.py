@@ -51,6 +51,11 @@ def _read(jobs: queue.Queue[dict[str, Any]], stopped: threading.Event) -> None:
         message = json.loads(line)
         if message["say"] == "stop":
             stopped.set()
+        elif message["say"] == "log":
+            log = os.open(message["path"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            os.close(log)
         else:
             jobs.put(message["job"])
     os._exit(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
@@ -24,6 +25,9 @@ class Inline(Executor):
         resolve_device(device)
         self._messages: list[Message] = []
         self._worker = Worker(self._messages.append, stopped)
+
+    def log_to(self, folder: Path) -> None:
+        """Nothing to do: what is printed here is the user's own."""
 
     def submit(self, job: PackJob) -> None:
         """Take a job."""

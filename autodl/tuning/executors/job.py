@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from autodl.records import TrialConfig
@@ -78,6 +79,10 @@ class Executor(ABC):
     def free(self) -> int:
         """Packs it can take now."""
         return self.slots - len(self.running)
+
+    @abstractmethod
+    def log_to(self, folder: Path) -> None:
+        """Keep in a folder what is printed by other processes while packs train."""
 
     @abstractmethod
     def submit(self, job: PackJob) -> None:

@@ -12,11 +12,13 @@ import os
 import selectors
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from autodl.errors import RunError
 from autodl.tuning.executors.job import Executor, Message, PackJob
 
 
@@ -38,8 +40,10 @@ class Local(Executor):
         self._workers = [_Process(self, index) for index in range(workers)]
 
     def log_to(self, folder: Path) -> None:
-        """Keep what workers that start from now on print; those before print to where this process does."""
+        """Keep what workers print from now on in files; until then each keeps it to itself."""
         self._logs = folder
+        for worker in self._workers:
+            worker.log_to(folder)
 
     def submit(self, job: PackJob) -> None:
         """Give a job to a worker that has none."""
@@ -86,9 +90,8 @@ class Local(Executor):
         self._workers[index] = _Process(self, index)
         if job is None:
             if not worker.was_ready:
-                raise RuntimeError(
-                    f"a worker ended with code {code} before it was ready; see its words above or in logs/"
-                )
+                words = worker.last_words
+                raise RunError(f"workers must start, however one ended at once ({_reason(code)}) and said: {words}")
             return {"event": "said", "text": f"an idle worker ended ({_reason(code)}) and was replaced"}
         self.running.pop(job.id, None)
         return {"event": "lost", "job": job, "reason": _reason(code)}
@@ -101,22 +104,27 @@ class _Process:
         self.pool = pool
         self.job: PackJob | None = None
         self.was_ready = False
+        self.last_words = ""
         self._rest = b""
-        log = None if pool._logs is None else (pool._logs / f"worker-{index}.log").open("ab")
+        self._index = index
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115  (closed in end)
         threads = str(pool._setup["threads"])
         self.process = subprocess.Popen(
             [sys.executable, "-m", "autodl.tuning.executors._worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=log,
+            stderr=self._words,
             env={**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
         )
-        if log is not None:
-            log.close()
         assert self.process.stdout is not None, "internal error: a worker without a pipe"
         os.set_blocking(self.process.stdout.fileno(), False)
         pool._selector.register(self.process.stdout, selectors.EVENT_READ, self)
         self.say(pool._setup)
+        if pool._logs is not None:
+            self.log_to(pool._logs)
+
+    def log_to(self, folder: Path) -> None:
+        self.say({"say": "log", "path": str(folder / f"worker-{self._index}.log")})
 
     def start(self, job: PackJob) -> None:
         self.job = job
@@ -146,6 +154,10 @@ class _Process:
             self.pool._selector.unregister(self.process.stdout)
         self.process.kill()
         code = self.process.wait()
+        self._words.seek(0)
+        lines = self._words.read().decode(errors="replace").strip().splitlines()
+        self.last_words = lines[-1] if lines else "nothing"
+        self._words.close()
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):

@@ -136,7 +136,7 @@ import sys
 from autodl.data.dataset import DataOptions
 from autodl.tuning.options import SearchOptions
 from autodl.tuning.search import search
-search("breast_cancer", DataOptions(), SearchOptions(trials=60, jobs=2, output=sys.argv[1]))
+search("breast_cancer", DataOptions(), SearchOptions(trials=24, jobs=2, output=sys.argv[1]))
 """
 
 
@@ -158,5 +158,5 @@ def test_a_driver_killed_in_the_middle_loses_no_finished_trial(tmp_path):
     resume(folder, {"executor": "inline"})
     assert journal.read_text().startswith(before)
     known = json.loads((folder / "run.json").read_text())
-    assert sum(known["trials"].values()) == 60
+    assert sum(known["trials"].values()) == 24
     assert known["state"] == "finished"
