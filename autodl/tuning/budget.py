@@ -14,6 +14,7 @@ UPDATES = 3_000  # a full training of a small network, at the batches of usual s
 MOST_EPOCHS, FEWEST_EPOCHS = 120, 9
 SECONDS_PER_PIXEL = 2e-7  # one training pass of a small CNN over one pixel, one core
 SECONDS_PER_ROW = 1.5e-5  # one training pass of an MLP over one row of a table, one core
+USUAL_FEATURES = 100  # of a table; a row of ten times as many costs some ten times as much
 SECONDS_PER_UPDATE = {True: 6e-3, False: 1e-3}  # what an update of a CNN, or of an MLP, costs beside its rows
 FULL_TRAININGS = 6  # a worker should have time for so many
 
@@ -56,7 +57,8 @@ def epoch_seconds(specs: Mapping[str, InputSpec], rows: int, batch: int) -> floa
     seconds = 0.0
     for spec in specs.values():
         convolves = len(spec.shape) > 1
-        row = math.prod(spec.shape) * SECONDS_PER_PIXEL if convolves else SECONDS_PER_ROW
+        entries = math.prod(spec.shape)
+        row = entries * SECONDS_PER_PIXEL if convolves else SECONDS_PER_ROW * (1 + entries / USUAL_FEATURES)
         seconds += rows * row + rows / batch * SECONDS_PER_UPDATE[convolves]
     return seconds
 
