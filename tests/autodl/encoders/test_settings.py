@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from autodl.encoders._settings import complete, dropout_knob, is_image, is_vector, keep_options, narrow_width, without
+from autodl.encoders._settings import complete, dropout_knob, is_image, is_vector, keep_options, narrow_width
 from autodl.errors import SpaceError, UnknownNameError
 from autodl.space import Choice, Integer, Space
 from autodl.testing.encoder import image_spec, table_spec
@@ -47,10 +47,6 @@ def test_keep_options_moves_the_default_to_the_nearest() -> None:
 
 def test_keep_options_keeps_at_least_the_first() -> None:
     assert keep_options(Choice(3, 5), lambda _: False).options == (3,)
-
-
-def test_without() -> None:
-    assert list(without(SPACE, "depth", "other")) == ["width", "dropout"]
 
 
 def test_wide_inputs_get_narrow_layers() -> None:
