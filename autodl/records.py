@@ -175,7 +175,7 @@ class TrialConfig:
         fusion: The fusion; None with one input.
         loss: The loss and its settings.
         optimizer: The optimizer and its settings.
-        training: Settings of the loop itself: see ``autodl.training.loop.TRAINING_SPACE``.
+        training: Settings of the loop itself: see ``autodl.training.settings.TRAINING_SPACE``.
         epochs: Length of a full training, which schedules are laid over.
         seed: Source of the member's weights, row order, dropout and augmentation.
     """

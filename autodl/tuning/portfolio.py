@@ -68,6 +68,13 @@ VECTORS: tuple[Recipe, ...] = (
         training=_COSINE,
         smoothing=0.02,
     ),
+    Recipe(  # after the ResNet of Gorishniy et al., arXiv 2106.11959
+        "residual_mlp",
+        {"depth": 2, "width": 128, "expansion": 2, "normalisation": "layer", "dropout": 0.2},
+        "adamw",
+        {"learning_rate": 1e-3, "weight_decay": 0.05},
+        training=_COSINE,
+    ),
     Recipe(  # a network must beat this one
         "linear",
         {"embedding": "none"},
@@ -89,13 +96,6 @@ VECTORS: tuple[Recipe, ...] = (
         {"depth": 3, "width": 128, "dropout": 0.1},
         "adamw",
         {"learning_rate": 8e-4, "weight_decay": 0.05},
-        training=_COSINE,
-    ),
-    Recipe(  # after the ResNet of Gorishniy et al., arXiv 2106.11959
-        "residual_mlp",
-        {"depth": 2, "width": 128, "expansion": 2, "normalisation": "layer", "dropout": 0.2},
-        "adamw",
-        {"learning_rate": 1e-3, "weight_decay": 0.05},
         training=_COSINE,
     ),
     Recipe(
@@ -152,13 +152,19 @@ IMAGES: tuple[Recipe, ...] = (
         {"learning_rate": 3e-3, "weight_decay": 0.02},
         training=_ONE_CYCLE,
     ),
-    Recipe(
-        "residual_cnn",
-        {"blocks": 1, "channels": 32, "growth": 2},
-        "adamw",
-        {"learning_rate": 3e-3, "weight_decay": 0.05},
+    Recipe(  # after LeNet: few large filters, wide dense layer, plain momentum
+        "cnn",
+        {"channels": 16, "growth": 2, "kernel": 5, "dense_depth": 1, "dense_width": 512, "dropout": 0.1},
+        "sgd",
+        {"learning_rate": 5e-2, "momentum": 0.9, "nesterov": True},
         training=_ONE_CYCLE,
-        input={"shift": 0.05},
+    ),
+    Recipe(  # a network must beat this one
+        "linear",
+        {},
+        "adamw",
+        {"learning_rate": 1e-3, "weight_decay": 0.1},
+        training=_COSINE,
     ),
     Recipe(  # the first one's structure, for fewer images
         "cnn",
@@ -175,21 +181,15 @@ IMAGES: tuple[Recipe, ...] = (
         "adamw",
         {"learning_rate": 3e-3, "weight_decay": 0.05},
         training=_ONE_CYCLE,
-        input={"shift": 0.1},
+        input={"shift": 0.05},
     ),
-    Recipe(  # a network must beat this one
-        "linear",
-        {},
-        "adamw",
-        {"learning_rate": 1e-3, "weight_decay": 0.1},
-        training=_COSINE,
-    ),
-    Recipe(  # after LeNet: few large filters, wide dense layer, plain momentum
-        "cnn",
-        {"channels": 16, "growth": 2, "kernel": 5, "dense_depth": 1, "dense_width": 512, "dropout": 0.1},
-        "sgd",
-        {"learning_rate": 5e-2, "momentum": 0.9, "nesterov": True},
+    Recipe(
+        "residual_cnn",
+        {"blocks": 1, "channels": 16, "growth": 2},
+        "muon",
+        {"learning_rate": 2e-2, "adamw_learning_rate": 1e-2, "weight_decay": 0.02},
         training=_ONE_CYCLE,
+        input={"shift": 0.05},
     ),
     Recipe(
         "mlp",

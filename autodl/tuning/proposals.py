@@ -26,6 +26,7 @@ import numpy as np
 
 from autodl.records import TrialRecord
 from autodl.space import Value
+from autodl.tuning._dimensions import default_value
 from autodl.tuning.portfolio import portfolio
 from autodl.tuning.search_space import SearchSpace
 
@@ -184,7 +185,7 @@ class _Structural:
 
         def suggest(**arguments: Any) -> Any:
             dimension = self._space.knobs[arguments["name"]].dimension
-            return dimension.center() if dimension.per_member else method(**arguments)
+            return default_value(dimension) if dimension.per_member else method(**arguments)
 
         return suggest
 

@@ -63,6 +63,7 @@ class TestRanges:
     )
     def test_the_center_by_hand(self, dimension: Float | Integer, center: float) -> None:
         assert dimension.center() == pytest.approx(center, rel=1e-12)
+        assert type(dimension.center()) is type(center)
 
     @given(RANGES, st.one_of(NUMBERS, WHOLE))
     def test_a_value_is_allowed_just_where_it_lies_between_the_ends(

@@ -6,6 +6,7 @@ import torch
 
 from autodl import registry
 from autodl.contracts import Encoder
+from autodl.network import Network
 from autodl.records import InputSpec, Task
 from autodl.space import Choice, Float, Space
 from autodl.tuning._dimensions import admit, default_value
@@ -64,6 +65,16 @@ def test_configurations_are_whole_and_different(inputs: tuple[str, ...], task: T
     assert 8 <= len(found) <= 16
     assert all(space.complete(params) == params for params in found)
     assert all(params not in found[:index] for index, params in enumerate(found))
+
+
+@pytest.mark.parametrize("inputs", [("table",), ("photo",), ("photo", "table")], ids="+".join)
+def test_each_builds_a_network(inputs: tuple[str, ...]) -> None:
+    space = space_of(*inputs)
+    specs = {name: {"table": table(), "photo": image(1, 28, 28)}[name] for name in inputs}
+    for params in portfolio(space):
+        network = Network.seeded(space.config(params, epochs=1, seed=0), specs, CLASSES.n_outputs).eval()
+        rows = {name: spec.baseline.expand(2, *spec.shape) for name, spec in specs.items()}
+        assert network(rows).shape == (2, 3)
 
 
 def test_a_study_takes_them() -> None:
