@@ -74,14 +74,14 @@ class _Version(argparse.Action):
 
 
 def _fill(parser: argparse.ArgumentParser, command: Command) -> None:
-    for title, arguments in command.groups.items():
+    for title, arguments in (*command.groups.items(), ("your own modules", (_IMPORT,))):
         group = parser.add_argument_group(title)
         for argument in arguments:
             group.add_argument(*argument.names, help=argument.help, **argument.settings)
 
 
 def _refuse(command: str, unknown: Sequence[str]) -> NoReturn:
-    arguments = [argument for group in COMMANDS[command].groups.values() for argument in group]
+    arguments = [*(argument for group in COMMANDS[command].groups.values() for argument in group), _IMPORT]
     option = next((text.split("=")[0] for text in unknown if text.startswith("-")), None)
     if option is None:
         taken = " ".join(argument.names[0].upper() for argument in arguments if argument.names[0][0] != "-")
@@ -136,6 +136,13 @@ _DEVICE_HELP = "auto (a GPU where there is one), cpu, cuda, cuda:1 or mps (defau
 _DEVICE = _option("--device", metavar="NAME", help=_DEVICE_HELP)
 _ROOT = _option("--root", metavar="DIR", help="folder that paths in cells start from (default: the table's own)")
 _REPEAT: dict[str, Any] = {"action": "append"}
+_IMPORT = _option(
+    "--import",
+    metavar="MODULE",
+    dest="imports",
+    help="import a module of yours first, for the encoders it defines; repeat for more",
+    **_REPEAT,
+)
 
 _ABOUT_DATA = (
     _option("-t", "--target", metavar="NAME", help="column to predict; built-in sets and folders have their own"),

@@ -60,6 +60,10 @@ def _run(given: Sequence[str], started: float | None) -> int:
         options = parse(given)
     except SystemExit:  # --help and --version
         return _OK
+    if options.imports:
+        from autodl import own
+
+        own.import_modules(options.imports)
     if options.command == "search":
         return _search(options, started)
     commands = {
@@ -213,7 +217,7 @@ def _given(options: Namespace) -> dict[str, Any]:
     from autodl._cli_values import column_kinds
 
     given = {name: value for name, value in vars(options).items() if value is not None}
-    for name in ("command", "quiet", "json"):
+    for name in ("command", "quiet", "json", "imports"):
         given.pop(name, None)
     if "columns" in given:
         given["columns"] = column_kinds(given["columns"])

@@ -19,6 +19,7 @@ import inspect
 import operator
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, overload
 
 from torch import nn
@@ -153,6 +154,23 @@ def restore(remembered: Iterable[str], *, trusted: bool = False) -> None:
             register(fact)
         except PluginError as error:
             raise UnknownNameError(f"{error}, or {hint}") from error
+
+
+def import_modules(names: Iterable[str]) -> None:
+    """Import the user's modules by name, also from the working folder, for the encoders that they register.
+
+    Raises:
+        PluginError: There is no such module, or it breaks.
+    """
+    sys.path.insert(0, str(Path.cwd()))
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # the user's code may fail in any way
+            reason = f"{type(error).__name__}: {error}".split("\n")[0]
+            raise PluginError(
+                f"--import must name a module that can be imported, however '{name}' failed: {reason}"
+            ) from error
 
 
 def _wrapped(module: type[nn.Module]) -> type[Encoder]:

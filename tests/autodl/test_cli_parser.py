@@ -13,7 +13,7 @@ def test_every_option_of_a_search_is_read() -> None:
         "search data.csv -t y --task binary --column a=text --column b=date --ignore c --keep d --root images "
         "--group g --time-order t --validation v.csv --test t.csv --validation-share 0.1 --test-share 0.3 --time 5m "
         "--trials 9 --models mlp,cnn --metric auc --seed 4 "
-        "--device cpu --jobs 2 --space s.toml --output run --quiet --json"
+        "--device cpu --jobs 2 --space s.toml --output run --quiet --json --import nets"
     )
     found = vars(parse(line.split()))
     assert found.pop("command") == "search"
@@ -43,6 +43,7 @@ def test_every_option_of_a_search_is_read() -> None:
         "resume": None,
         "quiet": True,
         "json": True,
+        "imports": ["nets"],
     }
 
 

@@ -181,3 +181,16 @@ def test_restore_is_content_with_what_is_registered() -> None:
 def test_a_worker_that_cannot_import_says_so(reference: str) -> None:
     with pytest.raises(PluginError, match=r"must be importable.*PYTHONPATH"):
         own.register(reference)
+
+
+def test_modules_are_imported_by_name(module_on_disk: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    own.import_modules([module_on_disk])
+    assert module_on_disk in sys.modules
+
+
+@pytest.mark.parametrize("name", ["no_such_module_here", "math.nothing"])
+def test_a_module_that_cannot_be_imported_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    with pytest.raises(PluginError, match=f"--import must name .* however '{name}' failed: ModuleNotFoundError"):
+        own.import_modules([name])

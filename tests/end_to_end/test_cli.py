@@ -185,4 +185,7 @@ def test_an_own_module_of_a_module_is_searched_in_workers_and_loaded_anywhere(fo
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT, check=False)
     assert done.returncode == 0, done.stderr
     assert "not importable" not in " ".join(done.stdout.split())
-    assert autodl(folder, "evaluate imported iris").returncode == 0  # python -m finds nets.py where it stands
+    refused = autodl(folder, "evaluate imported iris")
+    assert refused.returncode == 2
+    assert "import nets first, if you trust it" in refused.stderr
+    assert autodl(folder, "evaluate imported iris --import nets").returncode == 0
