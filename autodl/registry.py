@@ -61,9 +61,7 @@ class Registry(Generic[T]):
         """
         if name in self._own:
             return self._own[name]
-        if name not in self._entries:
-            raise unknown_name(self.room[:-1] if self.room != "losses" else "loss", name, self.names())
-        return self._import(self._entries[name])
+        return self._import(self._entry(name))
 
     def add(self, component: type[T]) -> type[T]:
         """Register a class of this process under the snake_case of its name, before all others."""
@@ -72,15 +70,23 @@ class Registry(Generic[T]):
 
     def distribution(self, name: str) -> str:
         """The distribution that ships the component; ``this process`` for those added by hand."""
-        return "this process" if name in self._own else self._entries[name].distribution
+        return "this process" if name in self._own else self._entry(name).distribution
 
     def describe(self, name: str) -> str:
         """The first line of the component's docstring, read without importing it where it is a file."""
-        entry = None if name in self._own else self._entries[name]
+        entry = None if name in self._own else self._entry(name)
         if entry is None or entry.file is None:
             return (self.load(name).__doc__ or "").strip().split("\n")[0]
-        tree = ast.parse(entry.file.read_text(encoding="utf-8"))
+        try:
+            tree = ast.parse(entry.file.read_text(encoding="utf-8"))
+        except (SyntaxError, ValueError) as error:
+            return f"cannot be read as Python: {error}"
         return (ast.get_docstring(tree) or "").split("\n")[0]
+
+    def _entry(self, name: str) -> Entry:
+        if name not in self._entries:
+            raise unknown_name(self.room[:-1] if self.room != "losses" else "loss", name, self.names())
+        return self._entries[name]
 
     @cached_property
     def _entries(self) -> dict[str, Entry]:
@@ -96,10 +102,9 @@ class Registry(Generic[T]):
 
     def _discover(self) -> Iterator[Entry]:
         for point in entry_points(group=f"autodl.{self.room}"):
-            if not _allowed(point):
-                continue
             try:
-                yield from _read(point)
+                if _allowed(point):
+                    yield from _read(point)
             except Exception as error:  # a stranger's broken package must not stop the rest
                 who = point.dist.name if point.dist else point.value
                 warnings.warn(f"{self.room} of {who} are left out: {error}", stacklevel=2)
@@ -108,7 +113,7 @@ class Registry(Generic[T]):
         contract = getattr(importlib.import_module("autodl.contracts"), self.contract)
         try:
             component = getattr(importlib.import_module(entry.module), entry.attribute)
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # a stranger's file may fail in any way
             raise PluginError(
                 f"{entry.module} of {entry.distribution} must define the class {entry.attribute}, however: {error}"
             ) from error

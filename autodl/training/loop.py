@@ -58,6 +58,7 @@ class Training:
         self.device = device
         self.bf16 = bf16
         self.epoch = 0
+        self.whole = True
         self.epochs = configs[0].epochs
         self.pack = Pack(configs, data.specs, data.task.n_outputs, device, data.dtype)
         self.metric: Metric = get_metric(data.task.metric, data.task)
@@ -76,14 +77,14 @@ class Training:
         ended: list[Member] = []
         while len(self.pack) and self.epoch < limits.until:
             started = time.perf_counter()
-            whole = self.train_epoch(limits.stop)
-            if whole or not self.members.judged:
-                self.epoch += 1
+            self.whole = self.train_epoch(limits.stop)
+            self.epoch += self.whole
+            if self.whole or not self.members.judged:  # a part of a first epoch is judged too: better than no answer
                 self.judge()
             self.members.seconds += (time.perf_counter() - started) / len(self.pack)
             listener(self)
             ended += self.let_go()
-            if not whole:
+            if not self.whole:
                 break
         everyone = range(len(self.pack))
         return ended + [self.members.leave(self.pack, index, self.epoch) for index in everyone]

@@ -85,7 +85,6 @@ class Driver:
         self.plan, self.trials, self.proposer, self.prepared = plan, trials, proposer, prepared
         self.executor, self.clock, self.listener, self.stop = executor, clock, listener, stop
         self.levels = rung_epochs(plan.epochs)
-        self.judging = 0.0
         self._jobs = 0
         self._again: deque[PackJob] = deque()
         self._left_over = [number for number, e in trials.entries.items() if e.record.state == "running"]
@@ -215,7 +214,6 @@ class Driver:
             match message["event"]:
                 case "trial":
                     record = self.trials.heard(message, self.levels)
-                    self.judging = max(self.judging, message.get("judging", 0.0))
                     self.listener(TrialChanged(record, self.trials.best))
                 case "epoch":
                     self.listener(EpochDone(tuple(message["numbers"]), message["epoch"], tuple(message["scores"])))

@@ -141,7 +141,7 @@ class _Listener:
             self.told = now
             scores = list(members.scores)
             self.worker.tell({"event": "epoch", "numbers": numbers, "epoch": training.epoch, "scores": scores})
-        if now - self.written > CHECKPOINT_SECONDS:
+        if now - self.written > CHECKPOINT_SECONDS and training.whole:
             self.written = now
             for index, number in enumerate(numbers):
                 write_checkpoint(self.run, number, members.leave(training.pack, index, training.epoch))

@@ -12,6 +12,7 @@ import queue
 import signal
 import sys
 import threading
+import traceback
 from typing import Any, BinaryIO
 
 
@@ -20,12 +21,17 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # or what is printed last would be lost
     setup = json.loads(sys.stdin.buffer.readline())
     sys.path[:] = setup["path"]
     jobs: queue.Queue[dict[str, Any]] = queue.Queue()
     stopped = threading.Event()
     threading.Thread(target=_read, args=(jobs, stopped), daemon=True).start()
-    _work(setup, jobs, stopped, out)
+    try:
+        _work(setup, jobs, stopped, out)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)  # the reading thread holds its input, so that an ordinary end would abort
 
 
 def _work(setup: dict[str, Any], jobs: queue.Queue[dict[str, Any]], stopped: threading.Event, out: BinaryIO) -> None:

@@ -14,7 +14,7 @@ Message: TypeAlias = dict[str, Any]
 """What an executor tells the driver; ``event`` is one of
 
     ``epoch``   numbers, epoch, scores: a pack finished an epoch
-    ``trial``   number, ended, score, epoch, best_epoch, n_parameters, seconds, judging, error: a trial left its pack
+    ``trial``   number, ended, score, epoch, best_epoch, n_parameters, seconds, error: a trial left its pack
     ``said``    text: something the user should know
     ``done``    job: nothing more comes of this job
     ``lost``    job (the ``PackJob`` itself), reason: the worker died over it

@@ -152,6 +152,8 @@ class _Process:
         assert self.process.stdout is not None, "internal error: a worker without a pipe"
         if self.process.stdout.fileno() in self.pool._selector.get_map():
             self.pool._selector.unregister(self.process.stdout)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(0 if self.was_ready else 1)  # one that fails to start ends by itself, with its reason
         self.process.kill()
         code = self.process.wait()
         self._words.seek(0)

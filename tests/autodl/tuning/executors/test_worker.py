@@ -140,7 +140,6 @@ def test_what_is_printed_from_now_on_goes_where_it_is_told(start, job, tmp_path)
     assert "import" not in later
 
 
-@pytest.mark.xfail(reason="standard output is a pipe when Python starts: prints wait in its buffer and are lost")
 def test_what_is_printed_is_in_the_log_at_once(start, job):
     program = start(own=["noisy:Noisy"])
     program.train(noisy(job))
@@ -177,6 +176,5 @@ def test_an_own_module_that_it_cannot_import_is_its_end_with_the_reason_in_the_l
     assert "the own encoder noisy:Quiet must be importable" in program.log.read_text()
 
 
-@pytest.mark.xfail(reason="the thread that reads holds the lock of standard input: Python aborts instead of ending")
 def test_an_error_ends_it_with_code_one(start):
     assert start(own=["noisy:Quiet"]).process.wait() == 1
