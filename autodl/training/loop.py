@@ -113,7 +113,9 @@ class Training:
     def compute_outputs(self, inputs: Inputs) -> Tensor:
         """The forward of all members. Shape: {input: members batch *shape} → members batch outputs."""
         noise = self.noise.draw(self.chance["dropout"], self.batch_size)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+        if not self.bf16:
+            return self.pack.forward(inputs, noise)
+        with torch.autocast(self.device.type, torch.bfloat16):
             return self.pack.forward(inputs, noise).to(self.data.dtype)
 
     @torch.no_grad()

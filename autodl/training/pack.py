@@ -48,6 +48,7 @@ class Pack:
         self.sites = [(name, module) for name, module in self.template.named_modules() if isinstance(module, Dropout)]
         self._channels_last = _prefers_channels_last(self.template)
         self._leaves: dict[str, Tensor] = {}
+        self._keeps = {name: site._buffers for name, site in self.sites}  # past Module.__setattr__, which is slow
         self._bind()
 
     def __len__(self) -> int:
@@ -68,11 +69,11 @@ class Pack:
 
         Shape: {input: members batch *shape} → members batch outputs.
         """
-        self.template.train()
+        if not self.template.training:  # to set it anew at each step would cost a tenth of a small network's time
+            self.template.train()
         if len(self) == 1:
-            for name, site in self.sites:
-                if name in noise:
-                    site.keep = noise[name][0]
+            for name, keep in noise.items():
+                self._keeps[name]["keep"] = keep[0]
             rows = {name: channels_last(x[0]) if self._channels_last else x[0] for name, x in inputs.items()}
             alone: Tensor = self.template(rows)
             return alone.unsqueeze(0)
@@ -162,7 +163,7 @@ class DropoutNoise:
         uniform = torch.empty(len(generators), batch, sum(self.sizes), device=self.rates.device, dtype=self.rates.dtype)
         for row, generator in zip(uniform, generators, strict=True):
             row.uniform_(generator=generator)
-        keep = (uniform >= self.rates).to(self.rates.dtype).mul_(self.factors)
+        keep = (uniform >= self.rates) * self.factors
         parts = torch.split(keep, self.sizes, dim=2)
         return {
             name: part.reshape(*part.shape[:2], *shape) for (name, shape), part in zip(self.sites, parts, strict=True)
