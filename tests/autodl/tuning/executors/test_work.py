@@ -197,8 +197,8 @@ class TestMessages:
         assert all(trials[number]["error"] == "" for number in (0, 2))
 
     def test_past_the_deadline_there_is_an_answer_still(self, job):
-        """Of one epoch, cut short, since without any there is nothing to answer with."""
         """Of a part of the first epoch, since without any there is nothing to answer with."""
+        messages = train(job(deadline=time.time() - 1))
         assert all(message["score"] is not None and not message["ended"] for message in of_kind(messages, "trial"))
         assert told(messages) == [([0, 1, 2], 0)]
 
