@@ -20,11 +20,13 @@ from autodl.tuning.executors.job import Executor, Message, PackJob
 from autodl.tuning.prepared import Prepared
 from autodl.tuning.proposals import Proposer
 from autodl.tuning.rungs import REDUCTION, next_rung, promotable, rung_epochs
+from autodl.tuning.tidy import tidy
 from autodl.tuning.trials import Trials
 
 MOST_ATTEMPTS = 2  # a pack whose worker died is tried again; its members alone after that
 LAST_PHASE = 0.25  # share of the time in which what has begun goes before what is new
 POLL_SECONDS = 0.1
+TIDY_EVERY = 50  # new trials
 FIRST_TRAINING_SECONDS = 2.0  # a budget too short for any training is exceeded rather than end without an answer
 FIRST_ANSWER_SECONDS = 30.0  # and so long is waited for it
 
@@ -86,6 +88,7 @@ class Driver:
         self.executor, self.clock, self.listener, self.stop = executor, clock, listener, stop
         self.levels = rung_epochs(plan.epochs)
         self._jobs = 0
+        self._tidied = 0
         self._again: deque[PackJob] = deque()
         self._left_over = [number for number, e in trials.entries.items() if e.record.state == "running"]
 
@@ -96,6 +99,9 @@ class Driver:
             if not self.executor.running:
                 return
             self._hear(self.executor.poll(POLL_SECONDS))
+            if len(self.trials.entries) >= self._tidied + TIDY_EVERY:
+                self._tidied = len(self.trials.entries)
+                tidy(self.prepared.run, self.trials.records, self.trials.metric.greater_is_better)
         if not self.stop.is_set():
             self._wait(FIRST_ANSWER_SECONDS, lambda: self.trials.best is not None)
         self.executor.stop()

@@ -191,7 +191,8 @@ def _drive(session: Session, prepared: Prepared, space: SearchSpace) -> Path:
     metric = get_metric(dataset.task.metric, dataset.task)
     specs = {name: spec for name, (_, spec) in prepared.defaults().items()}
     clock = Clock(session.started, options.time)
-    plan = _plan(session, specs, dataset)
+    plan = _plan(session, specs, dataset, run.read().get("epochs"))
+    run.write(epochs=plan.epochs)
     clock.reserve = _reserve(plan, specs, dataset, options.time)
     old = read_journal(run.journal) if run.journal.exists() else []
     trials = Trials(Journal(run.journal), metric)
@@ -211,12 +212,13 @@ def _drive(session: Session, prepared: Prepared, space: SearchSpace) -> Path:
     return run.path
 
 
-def _plan(session: Session, specs: Mapping[str, InputSpec], dataset: Dataset) -> Plan:
+def _plan(session: Session, specs: Mapping[str, InputSpec], dataset: Dataset, known_epochs: int | None) -> Plan:
+    """What does not change during the search; a resumed one keeps its length of training, whatever its time."""
     options = session.options
     device = resolve_device(options.device)
     rows = len(dataset.split.train)
     batch = usual_batch_size(rows)
-    epochs = full_epochs(specs, rows, batch, options.time)
+    epochs = known_epochs or full_epochs(specs, rows, batch, options.time)
     largest = PACK_SIZES[device.type]
     if options.trials is not None:  # few trials should be different ones, not one pack's
         largest = max(1, min(largest, options.trials // 8))

@@ -80,6 +80,14 @@ class TestSearch:
         assert (folder / "journal.jsonl").read_text().startswith(before)
         assert sum(json.loads((folder / "run.json").read_text())["trials"].values()) == 5
 
+    def test_a_resumed_run_keeps_the_length_of_its_trainings_whatever_time_it_gets(self, tmp_path):
+        chosen = options(tmp_path, trials=None, time=8.0, models=("linear",))
+        folder = search("digits", DataOptions(), chosen, started=time.time())
+        epochs = json.loads((folder / "run.json").read_text())["epochs"]
+        resume(folder, {"time": 12.0}, started=time.time())
+        lines = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+        assert {line["config"]["epochs"] for line in lines if line["event"] == "trial"} == {epochs}
+
     def test_a_run_on_other_data_is_not_resumed(self, tmp_path, iris, small_space):
         path = tmp_path / "table.csv"
         iris.to_csv(path, index=False)
