@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 ROWS_PER_PICK = 10  # fewer validation rows than this a pick tell noise from gain no more
 ROWS_FOR_CHOICE = 20_000  # of more rows every second, third … is enough to rank candidates by
 MIN_GAIN = 1e-4  # relative: less is noise
+STEADY_MODELS = 5
+STEADY_ROWS = 100  # validation rows at which a choice and an even mean count alike
+LEAST_SHARE = 0.01
 
 
 def greedy_weights(
@@ -75,6 +78,30 @@ def greedy_weights(
         if _is_gain(found, best):
             best, kept = found, len(picks)
     return np.bincount(picks[:kept], minlength=len(predictions)) / kept
+
+
+def steadied(weights: np.ndarray, rows: int) -> np.ndarray:
+    """Move shares that were chosen on few rows towards an even mean of the best few models.
+
+    A choice among many models on 90 rows is half noise: one that fits them by luck gets everything. The even mean of
+    the first ``STEADY_MODELS`` is no choice at all; it gets the share ``STEADY_ROWS / (STEADY_ROWS + rows)``, which is
+    left out where it comes to less than a hundredth a model.
+
+    Args:
+        weights: Shares of models that stand best first.
+        rows: Validation rows that they were chosen on.
+
+    Shape:
+        weights: models; the sum is 1
+        returned: models; the sum is 1
+    """
+    models = min(STEADY_MODELS, len(weights))
+    share = STEADY_ROWS / (STEADY_ROWS + rows)
+    if share / models < LEAST_SHARE:
+        return weights
+    even = np.zeros(len(weights))
+    even[:models] = 1 / models
+    return (1 - share) * weights + share * even
 
 
 def _loss(predictions: np.ndarray, targets: np.ndarray, metric: Metric) -> tuple[float, float]:

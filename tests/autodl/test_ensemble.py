@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autodl.ensemble import greedy_weights
+from autodl.ensemble import greedy_weights, steadied
 from autodl.errors import RunError
 from autodl.metrics import METRICS
 
@@ -159,3 +159,22 @@ def test_many_rows_are_ranked_by_some_and_judged_by_all() -> None:
     assert set(seen) == {50_000, 16_667}
     best = min(LOG_LOSS.function(targets, each) for each in predictions)
     assert LOG_LOSS.function(targets, mean(weights, predictions)) < best
+
+
+@given(st.integers(1, 30), st.integers(1, 100_000))
+def test_steadied_shares_sum_to_one_and_none_is_lost(models: int, rows: int) -> None:
+    weights = np.random.default_rng(models).dirichlet(np.ones(models))
+    found = steadied(weights, rows)
+    assert found.sum() == pytest.approx(1.0)
+    assert (found >= 0).all()
+    assert (found[weights > 0] > 0).all()
+
+
+def test_few_rows_are_trusted_half_and_many_wholly() -> None:
+    chosen = np.array([1.0, 0, 0, 0, 0, 0, 0])
+    np.testing.assert_allclose(steadied(chosen, 100), [0.6, 0.1, 0.1, 0.1, 0.1, 0, 0])
+    assert steadied(chosen, 10_000) is chosen
+
+
+def test_a_model_alone_stays_alone() -> None:
+    assert steadied(np.ones(1), 50).tolist() == [1.0]
