@@ -53,7 +53,7 @@ def test_a_killed_worker_is_seen_at_once_and_replaced(pool, job, run):
     killed = time.monotonic()
     os.kill(before, signal.SIGKILL)
     found = until(pool, "lost")
-    assert time.monotonic() - killed < 1.0
+    assert time.monotonic() - killed < 5.0
     lost = next(message for message in found if message["event"] == "lost")
     assert lost["reason"] == "killed by signal 9"
     assert set(lost["job"].members) == {0, 1, 2}
