@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 
 import numpy as np
@@ -34,6 +35,7 @@ class Prepared:
         self.claims = claims(dataset)
         self.modalities: dict[str, Modality] = {}
         self.specs: dict[str, InputSpec] = {}
+        self.seconds = 0.0  # spent on reading rows
         self.problems: dict[str, tuple[tuple[int, str, str], ...]] = {}
 
     def write_targets(self) -> None:
@@ -65,7 +67,9 @@ class Prepared:
             train = frame.iloc[split.train]
             spec = modality.fit(train, self.dataset.targets[split.train], self.dataset.task, self.seed)
             rows = np.concatenate([split.train, split.validation])
+            started = time.perf_counter()
             stored = modality.transform(frame.iloc[rows])
+            self.seconds = max(self.seconds, time.perf_counter() - started)
             self.problems[key] = tuple((int(rows[row]), column, why) for row, column, why in stored.problems)
             write_input(self.run.data(key), spec, stored)
             self.modalities[key], self.specs[key] = modality, spec

@@ -193,7 +193,7 @@ def _drive(session: Session, prepared: Prepared, space: SearchSpace) -> Path:
     clock = Clock(session.started, options.time)
     plan = _plan(session, specs, dataset, run.read().get("epochs"))
     run.write(epochs=plan.epochs)
-    clock.reserve = _reserve(plan, specs, dataset, options.time)
+    clock.reserve = _reserve(prepared, specs, options.time)
     old = read_journal(run.journal) if run.journal.exists() else []
     trials = Trials(Journal(run.journal), metric)
     trials.restore(old, space)
@@ -246,12 +246,14 @@ def _convolves(config: TrialConfig) -> bool:
     return any(registry.encoders.load(part.name).convolutional for part in config.encoders.values())
 
 
-def _reserve(plan: Plan, specs: Mapping[str, InputSpec], dataset: Dataset, seconds: float | None) -> float:
-    """What the end needs: choosing members, predicting the test rows with each, saving."""
+def _reserve(prepared: Prepared, specs: Mapping[str, InputSpec], seconds: float | None) -> float:
+    """What the end needs: judging what trains, reading the test rows, predicting them with each member, saving."""
     if seconds is None:
         return 0.0
-    once = epoch_seconds(specs, len(dataset.split.test), 1024) / 3
-    return min(0.25 * seconds, 2.0 + 0.01 * seconds + members_at_most(specs) * once)
+    split = prepared.dataset.split
+    reading = prepared.seconds * len(split.test) / (len(split.train) + len(split.validation))
+    rows = len(split.validation) + members_at_most(specs) * len(split.test)
+    return min(0.25 * seconds, 2.0 + 0.01 * seconds + reading + epoch_seconds(specs, rows, 1024))
 
 
 def _started(session: Session, prepared: Prepared, space: SearchSpace, clock: Clock) -> Started:
