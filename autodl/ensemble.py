@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 ROWS_PER_PICK = 10  # fewer validation rows than this a pick tell noise from gain no more
 ROWS_FOR_CHOICE = 20_000  # of more rows every second, third … is enough to rank candidates by
 MIN_GAIN = 1e-4  # relative: less is noise
-STEADY_MODELS = 5
-STEADY_ROWS = 100  # validation rows at which a choice and an even mean count alike
+STEADY_MODELS = 10
+STEADY_ROWS = 400  # validation rows at which a choice and an even mean count alike
+MOST_T = 2.0  # standard errors that a model may be worse than the best and still pass for equal
 LEAST_SHARE = 0.01
 
 
@@ -80,27 +81,40 @@ def greedy_weights(
     return np.bincount(picks[:kept], minlength=len(predictions)) / kept
 
 
-def steadied(weights: np.ndarray, rows: int) -> np.ndarray:
-    """Move shares that were chosen on few rows towards an even mean of the best few models.
+def steadied(
+    weights: np.ndarray, predictions: np.ndarray, targets: np.ndarray, models: int = STEADY_MODELS
+) -> np.ndarray:
+    """Move shares that were chosen on few rows towards an even mean of all models that may be as good as the best.
 
-    A choice among many models on 90 rows is half noise: one that fits them by luck gets everything. The even mean of
-    the first ``STEADY_MODELS`` is no choice at all; it gets the share ``STEADY_ROWS / (STEADY_ROWS + rows)``, which is
-    left out where it comes to less than a hundredth a model.
+    A choice among many models on 90 rows is half noise: one that fits them by luck gets everything. Which models are
+    worse than the best by more than luck is told by a paired test on the rows' squared errors (for probabilities, the
+    Brier score): those with t <= 2 may be as good. Their even mean gets the share ``STEADY_ROWS / (STEADY_ROWS +
+    rows)``, which is left out where it comes to less than a hundredth a model.
 
     Args:
-        weights: Shares of models that stand best first.
-        rows: Validation rows that they were chosen on.
+        weights: Shares of the models.
+        predictions: Probabilities, or numbers in the target's own unit; models stand best first.
+        targets: Class index, or number; the rows that the shares were chosen on.
+        models: How many may stand in the even mean.
 
     Shape:
         weights: models; the sum is 1
+        predictions: models rows classes, or models rows
+        targets: rows
         returned: models; the sum is 1
     """
-    models = min(STEADY_MODELS, len(weights))
+    rows = len(targets)
+    truth = np.eye(predictions.shape[2])[targets] if predictions.ndim == 3 else targets
+    errors = ((predictions - truth) ** 2).reshape(len(predictions), rows, -1).sum(-1)
+    best = int(np.nan_to_num(errors.mean(1), nan=np.inf).argmin())
+    worse = errors - errors[best]
+    spread = worse.std(1) / math.sqrt(rows)
+    equal = np.flatnonzero(worse.mean(1) <= MOST_T * spread)[:models]
     share = STEADY_ROWS / (STEADY_ROWS + rows)
-    if share / models < LEAST_SHARE:
+    if share / len(equal) < LEAST_SHARE:
         return weights
     even = np.zeros(len(weights))
-    even[:models] = 1 / models
+    even[equal] = 1 / len(equal)
     return (1 - share) * weights + share * even
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from safetensors.torch import load_file
 
-from autodl.ensemble import greedy_weights, steadied
+from autodl.ensemble import STEADY_MODELS, greedy_weights, steadied
 from autodl.errors import RunError
 from autodl.fitted import FittedMember
 from autodl.leaderboard import Leaderboard, describe
@@ -85,7 +85,8 @@ def choose(
     files = [run.trial(record.number) / "predictions.safetensors" for record in candidates]
     predictions = np.stack([load_file(file)["predictions"].double().numpy() for file in files])
     targets, _, train = read_targets(run.data(TARGETS))
-    weights = steadied(greedy_weights(predictions, targets[train:], metric, size=most), len(targets) - train)
+    chosen = greedy_weights(predictions, targets[train:], metric, size=most)
+    weights = steadied(chosen, predictions, targets[train:], min(most, STEADY_MODELS))
     used = np.flatnonzero(weights)
     blend = np.tensordot(weights[used], predictions[used], axes=1)
     return [candidates[index] for index in used], weights[used], blend

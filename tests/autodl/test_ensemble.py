@@ -161,20 +161,51 @@ def test_many_rows_are_ranked_by_some_and_judged_by_all() -> None:
     assert LOG_LOSS.function(targets, mean(weights, predictions)) < best
 
 
-@given(st.integers(1, 30), st.integers(1, 100_000))
-def test_steadied_shares_sum_to_one_and_none_is_lost(models: int, rows: int) -> None:
-    weights = np.random.default_rng(models).dirichlet(np.ones(models))
-    found = steadied(weights, rows)
+def peers(models: int, rows: int, noise: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Models that are all as good as each other: the truth and a noise of their own."""
+    generator = np.random.default_rng(seed)
+    targets = generator.normal(size=rows)
+    return targets + noise * generator.normal(size=(models, rows)), targets
+
+
+@given(st.integers(1, 30), st.integers(2, 300), st.integers(2, 4) | st.none())
+def test_steadied_shares_sum_to_one_and_none_is_lost(models: int, rows: int, classes: int | None) -> None:
+    generator = np.random.default_rng(models)
+    predictions, targets = peers(models, rows, 0.5)
+    if classes:
+        predictions = generator.dirichlet(np.ones(classes), size=(models, rows))
+        targets = generator.integers(classes, size=rows)
+    weights = generator.dirichlet(np.ones(models))
+    found = steadied(weights, predictions, targets)
     assert found.sum() == pytest.approx(1.0)
     assert (found >= 0).all()
     assert (found[weights > 0] > 0).all()
 
 
-def test_few_rows_are_trusted_half_and_many_wholly() -> None:
-    chosen = np.array([1.0, 0, 0, 0, 0, 0, 0])
-    np.testing.assert_allclose(steadied(chosen, 100), [0.6, 0.1, 0.1, 0.1, 0.1, 0, 0])
-    assert steadied(chosen, 10_000) is chosen
+def test_few_rows_are_trusted_little_and_many_wholly() -> None:
+    chosen = np.array([1.0, 0, 0, 0])
+    np.testing.assert_allclose(steadied(chosen, *peers(4, 100, 0.5)), [0.4, 0.2, 0.2, 0.2])
+    assert steadied(chosen, *peers(4, 50_000, 0.5)) is chosen
 
 
-def test_a_model_alone_stays_alone() -> None:
-    assert steadied(np.ones(1), 50).tolist() == [1.0]
+def test_a_model_that_is_worse_beyond_doubt_gets_nothing() -> None:
+    predictions, targets = peers(3, 100, 0.3)
+    predictions[1] += 2.0
+    assert steadied(np.array([1.0, 0, 0]), predictions, targets)[1] == 0
+
+
+def test_no_more_models_than_asked_for() -> None:
+    assert (steadied(np.eye(20)[0], *peers(20, 50, 0.5), models=3) > 0).sum() <= 4
+
+
+def test_it_beats_a_choice_that_was_lucky() -> None:
+    """Twenty equal models, one of them chosen on thirty rows: on new rows the steadied mean is nearer to the truth."""
+    predictions, targets = peers(20, 3030, 0.5)
+    few, new = slice(0, 30), slice(30, None)
+    chosen = np.eye(20)[((predictions[:, few] - targets[few]) ** 2).mean(1).argmin()]
+    weights = steadied(chosen, predictions[:, few], targets[few])
+
+    def error(shares: np.ndarray) -> float:
+        return float(((np.tensordot(shares, predictions[:, new], 1) - targets[new]) ** 2).mean())
+
+    assert error(weights) < 0.5 * error(chosen)
