@@ -98,8 +98,8 @@ class Encoder(nn.Module, ABC):
     Attributes:
         space: Its hyperparameters.
         width: Width of the tokens it emits.
-        convolutional: Whether it convolves. ``vmap`` makes grouped convolutions of these, which a CPU runs ten times
-            slower, so that packs of them hold one member there.
+        convolutional: Whether it convolves. ``vmap`` makes grouped convolutions of these, which a CPU runs far slower,
+            so that packs of them hold one member there.
     """
 
     space: ClassVar[Space] = Space()

@@ -69,7 +69,7 @@ class Pack:
 
         Shape: {input: members batch *shape} → members batch outputs.
         """
-        if not self.template.training:  # to set it anew at each step would cost a tenth of a small network's time
+        if not self.template.training:  # setting it anew at each step is felt in small networks
             self.template.train()
         if len(self) == 1:
             for name, keep in noise.items():
@@ -183,7 +183,7 @@ def channels_last(x: Tensor) -> Tensor:
 
 
 def _prefers_channels_last(network: torch.nn.Module) -> bool:
-    """Convolutions are up to twice as fast so; torch's group normalisation is slower by more than that."""
+    """Convolutions are faster so; torch's group normalisation loses more than they gain."""
     kinds = [type(module) for module in network.modules()]
     return torch.nn.Conv2d in kinds and torch.nn.GroupNorm not in kinds
 

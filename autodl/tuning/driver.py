@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from autodl.records import TrialConfig
+from autodl.records import TrialConfig, TrialRecord
 from autodl.tuning.budget import Clock
 from autodl.tuning.events import EpochDone, Listener, PackStarted, Said, TrialChanged
 from autodl.tuning.executors.job import Executor, Message, PackJob
@@ -155,7 +155,7 @@ class Driver:
         together = [each.number for each in chosen if packs[each.number] == packs[chosen[0].number]]
         return self._job(together[: self._size(chosen[0].config)])
 
-    def _best_waiting(self) -> list:  # type: ignore[type-arg]
+    def _best_waiting(self) -> list[TrialRecord]:
         """Where too few trials were started for a third to be anybody, the best one still goes to the end."""
         if any(record.state == "complete" for record in self.trials.records):
             return []

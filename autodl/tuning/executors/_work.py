@@ -106,7 +106,8 @@ class Worker:
         """Write what a trial leaves behind, then say so."""
         folder = run.trial(number)
         folder.mkdir(exist_ok=True)
-        write_text(folder / "config.json", json.dumps(member.config.to_json(), indent=1) + "\n")
+        if not (folder / "config.json").exists():  # it never changes, however many rungs a trial passes
+            write_text(folder / "config.json", json.dumps(member.config.to_json(), indent=1) + "\n")
         if member.predictions is not None:
             save_tensors(member.weights, folder / "weights.safetensors")
             save_tensors({"predictions": member.predictions}, folder / "predictions.safetensors")

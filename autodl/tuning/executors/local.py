@@ -27,7 +27,7 @@ class Local(Executor):
 
     Args:
         workers: How many.
-        device: Where they train; several GPUs are shared out in turn.
+        device: Where they train, all of them.
         threads: Threads of each.
         own: References to modules of the user's own that workers must know.
     """
