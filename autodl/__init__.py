@@ -9,7 +9,7 @@ Importing this package imports neither torch nor pandas nor Optuna: each is impo
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from autodl.own import encoder
     from autodl.predictor import Predictor
+    from autodl.records import TrialRecord
     from autodl.space import Choice, Float, Integer, Space
 
 __all__ = [
@@ -46,7 +47,7 @@ _HOME = {
 
 def search(
     data: Any,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     *,
     time: str | float | None = None,
     trials: int | None = None,
@@ -57,7 +58,14 @@ def search(
     models: str | Sequence[str] | None = None,
     space: str | Path | None = None,
     output: str | Path | None = None,
+    folds: int | None = None,
+    repeats: int = 1,
+    refit: bool = False,
+    single: bool = False,
+    minimize: str | Callable[[TrialRecord], float] | None = None,
     task: str | None = None,
+    quantiles: Sequence[float] = (),
+    sample_weight: str | None = None,
     columns: Mapping[str, str] | None = None,
     ignore: Sequence[str] = (),
     keep: Sequence[str] = (),
@@ -78,7 +86,8 @@ def search(
     Args:
         data: A file (CSV, TSV, JSON lines, their .gz, .zip or .zst, Parquet), a folder with one sub-folder of images a
             class, a pandas or polars frame, or the name of a built-in set such as ``breast_cancer``.
-        target: The column to predict; None where the data says it itself.
+        target: The column to predict, or several: all 0/1, yes/no or boolean (predicted as 0 and 1), or all numbers;
+            None where the data says it itself.
         time: Wall time for everything, such as 90 (seconds), "90s", "5m", "1.5h"; None takes 5 minutes, or no limit
             where ``trials`` is given.
         trials: Trials to start at most; None for as many as fit.
@@ -86,10 +95,20 @@ def search(
         seed: Source of all chance.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         jobs: Workers side by side; None takes one a core, or one a GPU.
-        models: Names of the encoders to search; None for all that fit.
+        models: Names of the encoders and estimators to search, ``networks`` or ``all``; None for all that fit.
         space: An edited search space: a path, or the TOML text itself.
         output: The run folder; None makes one in ``autodl-runs``.
-        task: ``binary``, ``multiclass`` or ``regression``; None infers it.
+        folds: Folds of the cross-validation that scores every trial; 1 holds one part out, None decides by the rows
+            and the time.
+        repeats: How often all rows are divided into the given folds anew.
+        refit: Train the best again on all rows but the test's, instead of keeping one network a fold.
+        single: Make the predictor one network instead of an ensemble.
+        minimize: What shall be small beside a good score: ``latency``, ``parameters``, or your own function of a
+            trial, lower being better.
+        task: ``binary``, ``multiclass``, ``multilabel``, ``regression``, ``multioutput`` or ``quantile``; None infers
+            it.
+        quantiles: Levels between 0 and 1 to predict of a number, such as ``(0.1, 0.5, 0.9)``.
+        sample_weight: Column that says how much each row counts; it is no feature.
         columns: Kinds of columns that were typed wrongly, such as ``{"zip": "category"}``.
         ignore: Columns to leave out.
         keep: Columns to keep that would be left out.
@@ -120,9 +139,10 @@ def search(
 
     for module in encoders:
         own.add(module)
+    own_cost = {"cost": given.pop("minimize")} if callable(minimize) else {}
     said = data_options(given), search_options(given)
     with watching("quiet" if quiet else "show") as watch:
-        folder = run(data, *said, listener=watch, stop=watch.stop, started=started)
+        folder = run(data, *said, listener=watch, stop=watch.stop, started=started, **own_cost)
     return load(folder, device=device)
 
 
@@ -134,6 +154,7 @@ def resume(
     trials: int | None = None,
     jobs: int | None = None,
     device: str | None = None,
+    minimize: Callable[[TrialRecord], float] | None = None,
     quiet: bool = False,
 ) -> Predictor:
     """Go on with a search that was stopped or killed and return its predictor.
@@ -145,6 +166,7 @@ def resume(
         trials: Trials in all; None takes what the run was given.
         jobs: Workers side by side; None takes what the run was given.
         device: Where to train now; None takes what the run was given.
+        minimize: The cost function that the run was begun with; None where it was begun with none.
         quiet: Say only where the run is and how good.
 
     Raises:
@@ -160,7 +182,7 @@ def resume(
 
     said = changes({"time": time, "trials": trials, "jobs": jobs, "device": device})
     with watching("quiet" if quiet else "show") as watch:
-        found = run(Path(folder), said, source=data, listener=watch, stop=watch.stop, started=started)
+        found = run(Path(folder), said, source=data, listener=watch, stop=watch.stop, started=started, cost=minimize)
     return load(found, device=device or "auto")
 
 

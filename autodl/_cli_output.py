@@ -18,15 +18,36 @@ if TYPE_CHECKING:
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs a cell that begins so
 
 
-def predictions(predictor: Predictor, data: Any, root: str | None, probabilities: bool) -> pd.DataFrame:
-    """One row a row of the data: the prediction and, if asked for, the probability of each class."""
+def predictions(
+    predictor: Predictor, data: Any, root: str | None, probabilities: bool, interval: float | None = None
+) -> pd.DataFrame:
+    """One row a row of the data: what is predicted and, if asked for, its range or set, and probabilities.
+
+    Raises:
+        AutoDLError: The interval is no share; or the predictor cannot do what is asked for.
+    """
+    import pandas as pd
+
+    if interval is None:
+        found = predictor.predict(data, root)
+        table = found.to_frame() if isinstance(found, pd.Series) else found
+    else:
+        table = predictor.predict_interval(data, check_interval(interval), root)
     if not probabilities:
-        return predictor.predict(data, root).to_frame()
-    shares = predictor.predict_proba(data, root)
-    likeliest = shares.columns.take(shares.to_numpy().argmax(axis=1))
-    table = shares.set_axis([f"probability_{label}" for label in shares.columns], axis=1)
-    table.insert(0, predictor.task.target, likeliest, allow_duplicates=True)
-    return table
+        return table
+    shares = predictor.predict_proba(data, root).add_prefix("probability_")
+    return pd.concat([table, shares], axis=1)
+
+
+def check_interval(share: float) -> float:
+    """Return the share of rows that an interval shall hold the truth of.
+
+    Raises:
+        AutoDLError: It does not lie between 0 and 1.
+    """
+    if not 0 < share < 1:
+        raise AutoDLError(f"--interval must lie between 0 and 1, however {share:g} came; 0.9 is a usual one")
+    return share
 
 
 def csv_text(frame: pd.DataFrame) -> str:

@@ -108,6 +108,11 @@ def _whole(least: int) -> Callable[[str], int]:
     return read
 
 
+def _folds(text: str) -> int | None:
+    """Reads a number of folds; None for auto."""
+    return None if text == "auto" else _whole(1)(text)
+
+
 def _number(text: str) -> float:
     try:
         return float(text)
@@ -119,8 +124,8 @@ def _option(*names: str, help: str, **settings: Any) -> Argument:
     return Argument(names, help, settings)
 
 
-def _flag(name: str, help: str) -> Argument:
-    return Argument((name,), help, {"action": "store_true"})
+def _flag(name: str, help: str, default: bool | None = False) -> Argument:
+    return Argument((name,), help, {"action": "store_true", "default": default})
 
 
 _ABOUT = "From a table of numbers, categories, dates and images to a tested, saved network."
@@ -145,8 +150,19 @@ _IMPORT = _option(
 )
 
 _ABOUT_DATA = (
-    _option("-t", "--target", metavar="NAME", help="column to predict; built-in sets and folders have their own"),
-    _option("--task", metavar="KIND", help="binary, multiclass or regression (default: inferred)"),
+    _option(
+        "-t",
+        "--target",
+        metavar="NAME",
+        help="column to predict; repeat for several; built-in sets and folders have their own",
+        **_REPEAT,
+    ),
+    _option(
+        "--task",
+        metavar="KIND",
+        help="binary, multiclass, multilabel, regression, multioutput or quantile (default: inferred)",
+    ),
+    _option("--quantiles", metavar="A,B", help="levels of a number to predict, such as 0.1,0.5,0.9"),
     _option(
         "--column",
         metavar="NAME=KIND",
@@ -157,6 +173,7 @@ _ABOUT_DATA = (
     _option("--ignore", metavar="NAME", help="leave a column out; repeat for more", **_REPEAT),
     _option("--keep", metavar="NAME", help="keep a column that would be left out; repeat for more", **_REPEAT),
     _ROOT,
+    _option("--sample-weight", metavar="NAME", help="column that says how much each row counts; no feature"),
     _option("--group", metavar="NAME", help="column whose equal values stay together in one part of the split"),
     _option("--time-order", metavar="NAME", help="column to split by: the latest rows are the test"),
     _option("--validation", metavar="FILE", help="rows that steer the search (default: split off, seeded)"),
@@ -170,7 +187,11 @@ _ABOUT_DATA = (
     _option("--test-share", metavar="SHARE", type=_number, help="share of the rows to test on (default: 0.2)"),
 )
 _ABOUT_SPACE = (
-    _option("--models", metavar="A,B", help="encoders to search: autodl components encoders (default: all that fit)"),
+    _option(
+        "--models",
+        metavar="A,B",
+        help="networks, all, or names of encoders and estimators: autodl components (default: all that fit)",
+    ),
     _option("--metric", metavar="NAME", help="what to optimise (default: the usual one of the task)"),
     _option("--seed", metavar="N", type=_whole(0), help="source of all chance (default: 0)"),
 )
@@ -184,6 +205,13 @@ _ABOUT_SEARCH = (
     _option("--output", metavar="DIR", help="run folder, new or empty (default: a new one in autodl-runs)"),
     _option("--resume", metavar="DIR", help="go on with this run; with it only --time, --trials, --jobs, --device"),
 )
+_ABOUT_KEEPING = (
+    _option("--folds", metavar="N", type=_folds, help="folds to score by, 1 for one held-out part (default: auto)"),
+    _option("--repeats", metavar="N", type=_whole(1), help="with --folds: divide all rows N times anew (default: 1)"),
+    _flag("--refit", "train the best again on all rows but the test's", default=None),
+    _flag("--single", "make the predictor one network, no ensemble", default=None),
+    _option("--minimize", metavar="WHAT", help="keep small beside the score: latency or parameters"),
+)
 
 COMMANDS = {
     "search": Command(
@@ -192,6 +220,7 @@ COMMANDS = {
         {
             "the data": (Argument(("data",), _DATA_HELP, {"metavar": "DATA", "nargs": "?"}), *_ABOUT_DATA),
             "the search": _ABOUT_SEARCH,
+            "scores and what is kept": _ABOUT_KEEPING,
             "what is shown": (_flag("--quiet", "say only how good and where"), _JSON),
         },
     ),
@@ -215,6 +244,12 @@ COMMANDS = {
                 _DATA,
                 _option("-o", "--output", metavar="FILE", help="where to write (default: standard output)"),
                 _flag("--probabilities", "add the probability of each class, from 0 to 1"),
+                _option(
+                    "--interval",
+                    metavar="SHARE",
+                    type=_number,
+                    help="add a range, or a set of classes, that holds the truth in this share of rows, such as 0.9",
+                ),
                 _ROOT,
                 _DEVICE,
                 _JSON,

@@ -28,7 +28,7 @@ def opening(started: Started, width: int = 80) -> list[str]:
     classes = f" ({_some(map(printable, map(str, task.classes)), 2 * width)})" if task.classes else ""
     counts = ", ".join(f"{rows[part]:,} {part}" for part in ("train", "validation", "test"))
     lines = _line("data", printable(nearby(started.source)), width)
-    lines += _line("task", f"predict '{printable(task.target)}'{classes}, judged by {task.metric}", width)
+    lines += _line("task", f"predict {_quoted(task.targets, width)}{classes}, judged by {task.metric}", width)
     lines += _line("", why, width)
     lines += _columns(started.schema, width)
     lines += _line("split", printable(rows.get("how") or counts), width)
@@ -43,7 +43,7 @@ def closing(finished: Finished, source: str, width: int = 80) -> list[str]:
     """The last screen: the best trials, scores, columns used, failures, and what to type next."""
     summary = finished.summary
     lines = ["", *_best(finished.folder, summary["metric"], width), *_scores(summary)]
-    lines += _failures(summary.get("failures", {}), width)
+    lines += [*_honesty(summary, width), *_failures(summary.get("failures", {}), width)]
     columns = [printable(name) for name in summary["columns"]]
     lines += _line("columns", f"{len(columns)} used: {_some(columns, 4 * width)}", width)
     ended = "stopped early" if summary["state"] == "stopped" else "done"
@@ -140,7 +140,7 @@ def _best(folder: Path, metric: str, width: int, limit: int = 5) -> list[str]:
     """The best trials of the run's leaderboard.csv."""
     with (folder / "leaderboard.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for _, row in zip(range(limit), csv.DictReader(file), strict=False)]
-    cells = [["rank", "trial", metric, "share", "epochs", "network"]]
+    cells = [["rank", "trial", metric, "share", "epochs", "model"]]
     for row in rows:
         value = score(float(row["score"])) if row["score"] else "–"
         share = f"{float(row['weight']):.2f}" if float(row["weight"] or 0) else ""
@@ -153,9 +153,25 @@ def _scores(summary: Mapping[str, Any]) -> list[str]:
     metric = summary["metric"]
     parts = {part: summary[part] for part in ("validation", "test") if summary.get(part)}
     metrics = sorted({name for values in parts.values() for name in values}, key=lambda name: (name != metric, name))
-    cells = [["score", *parts]]
-    cells += [[name, *(score(values.get(name)) for values in parts.values())] for name in metrics]
+    intervals = summary.get("test_interval", {})
+    cells = [["score", *parts, *(["95 % of tests"] if intervals else [])]]
+    for name in metrics:
+        among = [" – ".join(map(score, intervals[name])) if name in intervals else ""] if intervals else []
+        cells.append([name, *(score(values.get(name)) for values in parts.values()), *among])
     return ["", *aligned(cells, left={0}), ""]
+
+
+def _honesty(summary: Mapping[str, Any], width: int) -> list[str]:
+    """Baselines beside the score that was chosen by, and whether intervals hold what they promise."""
+    lines: list[str] = []
+    if summary.get("baselines"):
+        listed = " · ".join(f"{name} {score(value)}" for name, value in summary["baselines"].items())
+        lines += _line("baselines", f"{listed} (validation {summary['metric']})", width)
+    held = summary.get("test_coverage")
+    if held:
+        said = f"asked to hold {held['asked']:.0%} of the rows, they hold {held['measured']:.1%} of the test rows"
+        lines += _line("intervals", f"{said}; mean size {score(held['size'])}", width)
+    return lines
 
 
 def _failures(reasons: Mapping[str, int], width: int) -> list[str]:
@@ -189,6 +205,10 @@ def _some(names: Iterable[str], room: int) -> str:
         shown.append(name if len(name) <= room else f"{name[: room - 1]}…")
     more = f", … {len(listed) - len(shown)} more" if len(shown) < len(listed) else ""
     return ", ".join(shown) + more
+
+
+def _quoted(names: Iterable[str], room: int) -> str:
+    return _some((f"'{printable(name)}'" for name in names), room)
 
 
 def _label(text: str) -> str:

@@ -40,6 +40,20 @@ def names(texts: str | Iterable[str]) -> tuple[str, ...]:
     return tuple(name for part in parts for name in map(str.strip, part.split(",")) if name)
 
 
+def levels(said: str | Iterable[float]) -> tuple[float, ...]:
+    """Return the numbers of a comma-separated list: "0.1, 0.9" → (0.1, 0.9).
+
+    Raises:
+        AutoDLError: One is no number.
+    """
+    try:
+        return tuple(map(float, names(said) if isinstance(said, str) else said))
+    except (TypeError, ValueError):
+        raise AutoDLError(
+            f"quantiles must be numbers between 0 and 1, however {said!r} came; write for example 0.1,0.5,0.9"
+        ) from None
+
+
 def column_kinds(pairs: Iterable[str]) -> dict[str, str]:
     """Return columns and kinds of NAME=KIND pairs; the name may itself hold "=".
 
@@ -108,6 +122,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "keep": tuple,
     "models": names,
     "output": str,
+    "quantiles": levels,
     "root": str,
     "space": space_text,
     "test": str,

@@ -148,12 +148,14 @@ def _leaderboard(options: Namespace) -> None:
 
 def _predict(options: Namespace) -> None:
     from autodl import load
-    from autodl._cli_output import check_output, csv_text, predictions
+    from autodl._cli_output import check_interval, check_output, csv_text, predictions
 
     if options.output is not None:
         output = check_output(options.output)
+    if options.interval is not None:
+        check_interval(options.interval)
     predictor = load(options.run, device=options.device or "auto")
-    frame = predictions(predictor, options.data, options.root, options.probabilities)
+    frame = predictions(predictor, options.data, options.root, options.probabilities, options.interval)
     if options.output is not None:
         from autodl.storage import write_file
 
@@ -161,7 +163,7 @@ def _predict(options: Namespace) -> None:
         if options.json:
             _print_json({"rows": len(frame), "output": str(options.output)})
         else:
-            print(f"{len(frame):,} predictions of '{predictor.task.target}' are in {options.output}")
+            print(f"{len(frame):,} predictions of {_named(predictor.task)} are in {options.output}")
     elif options.json:
         _print_json({"rows": len(frame), "predictions": frame.to_dict("list")})
     else:
@@ -175,7 +177,9 @@ def _evaluate(options: Namespace) -> None:
     predictor = load(options.run, device=options.device or "auto")
     scores = predictor.evaluate(options.data, options.root)
     if options.json:
-        _print_json({"target": predictor.task.target, "metric": predictor.task.metric, "scores": scores})
+        task = predictor.task
+        target = list(task.targets) if task.further else task.target
+        _print_json({"target": target, "metric": task.metric, "scores": scores})
     else:
         print(*aligned([[name, score(value)] for name, value in scores.items()], left={0}), sep="\n")
 
@@ -187,7 +191,7 @@ def _space(options: Namespace) -> None:
 
     given = _given(options)
     space, dataset = build_space(options.data, data_options(given), search_options(given))
-    print(to_toml(space, f"search space of {dataset.source}: predict '{dataset.task.target}'"), end="")
+    print(to_toml(space, f"search space of {dataset.source}: predict {_named(dataset.task)}"), end="")
 
 
 def _components(options: Namespace) -> None:
@@ -208,6 +212,11 @@ def _components(options: Namespace) -> None:
     else:
         cells = [[*(rows[0] if rows else ())], *([printable(cell) for cell in row.values()] for row in rows)]
         print(*aligned(cells, left=range(4)), sep="\n")
+
+
+def _named(task: Any) -> str:
+    """The targets, in quotes."""
+    return ", ".join(f"'{name}'" for name in task.targets)
 
 
 def _given(options: Namespace) -> dict[str, Any]:

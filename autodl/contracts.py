@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-import torch
 from torch import Tensor, nn
 
+from autodl.dropout import Dropout as Dropout
 from autodl.records import Attribution, Column, InputSpec, Schema, Stored, Task, TaskKind
 from autodl.space import Space
 
@@ -60,7 +60,7 @@ class Modality(ABC):
 
         Args:
             rows: The training rows, all columns of the table.
-            targets: ``(rows,)``: class index (int64) or number (float64).
+            targets: ``(rows,)``, or ``(rows, targets)`` where several are predicted, as ``Task`` says.
             task: What is predicted.
             seed: For whatever is drawn by chance.
         """
@@ -98,12 +98,15 @@ class Encoder(nn.Module, ABC):
     Attributes:
         space: Its hyperparameters.
         width: Width of the tokens it emits.
+        copies: Predictors that it holds: with more than one, each token is one, with a head and a loss of its own, and
+            what they predict is averaged.
         convolutional: Whether it convolves. ``vmap`` makes grouped convolutions of these, which a CPU runs far slower,
             so that packs of them hold one member there.
     """
 
     space: ClassVar[Space] = Space()
     convolutional: ClassVar[bool] = False
+    copies: int = 1
     width: int
 
     @classmethod
@@ -140,19 +143,21 @@ class Loss(ABC):
     """Outputs, targets → one value a row, so that members and row weights stay apart.
 
     Args:
-        class_counts: ``(classes,)``: training rows of each class; empty for regression.
+        task: What is predicted.
+        class_counts: ``(classes,)``: training rows of each class; empty unless a class is predicted.
     """
 
     space: ClassVar[Space] = Space()
     tasks: ClassVar[frozenset[TaskKind]]
 
-    def __init__(self, class_counts: Tensor) -> None:
+    def __init__(self, task: Task, class_counts: Tensor) -> None:
+        self.task = task
         self.class_counts = class_counts
 
     @abstractmethod
     def __call__(self, outputs: Tensor, targets: Tensor, settings: Mapping[str, Tensor]) -> Tensor:
-        """Shape: members batch outputs, members batch (class index, or standardised number), each (members, 1)
-        → members batch.
+        """Shape: members batch outputs, members batch (class index, or standardised number; with several targets
+        members batch targets), each (members, 1) → members batch.
         """
 
 
@@ -223,6 +228,45 @@ class Optimizer(ABC):
         return parameters
 
 
+class Estimator(ABC):
+    """A scikit-learn learner that races beside the networks; it reads a row's inputs side by side as one vector.
+
+    Numbers to predict are seen through a ``TargetScale``, as networks see them.
+
+    Args:
+        task: What is predicted.
+        seed: Of all chance.
+        settings: One value for each knob of ``space`` that counts.
+
+    Attributes:
+        baseline: Whether it is tried at its defaults in every search, for others to be compared with.
+        learnt: What ``fit`` found, for skops to save: scikit-learn objects in plain containers.
+    """
+
+    space: ClassVar[Space] = Space()
+    tasks: ClassVar[frozenset[TaskKind]]
+    baseline: ClassVar[bool] = False
+    learnt: Any = None
+
+    def __init__(self, task: Task, seed: int, **settings: Any) -> None:
+        self.task, self.seed, self.settings = task, seed, settings
+
+    @classmethod
+    def accepts(cls, rows: int, features: int) -> bool:
+        """Whether it is worth trying on so much data."""
+        return True
+
+    @abstractmethod
+    def fit(self, x: np.ndarray, targets: np.ndarray, weights: np.ndarray | None, stop: Callable[[], bool]) -> None:
+        """Learn from float32 ``rows features`` and targets as ``Task`` says; where ``stop`` says so, end early with
+        what is learnt so far.
+        """
+
+    @abstractmethod
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Return predictions as ``Task`` says, numbers as they were seen. Shape: rows features → rows …."""
+
+
 class Explainer(ABC):
     """Network + inputs → attribution; a subclass writes ``attribute``.
 
@@ -239,36 +283,3 @@ class Explainer(ABC):
     @abstractmethod
     def attribute(self, network: nn.Module, inputs: Inputs, specs: Mapping[str, InputSpec], target: int) -> Attribution:
         """Return the share of every entry in output ``target``."""
-
-
-class Dropout(nn.Module):
-    """Dropout that draws each member's noise from the member's own generator, at the member's own rate.
-
-    A pack sets ``keep`` before each step to 0 (dropped) or 1 / (1 - rate); outside a pack torch's generator is used.
-
-    Args:
-        rate: Probability that an entry is set to zero.
-        shape: Shape of one row's noise; it broadcasts to the row, so that ``(channels, 1, 1)`` drops whole maps.
-
-    Reference:
-        Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov: Dropout, JMLR 15 (2014).
-    """
-
-    rate: Tensor
-    keep: Tensor
-
-    def __init__(self, rate: float, shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.shape = shape
-        self.off = False
-        self.register_buffer("rate", torch.tensor(float(rate)))
-        self.register_buffer("keep", torch.empty(0), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Shape: batch *row → batch *row."""
-        if not self.training or self.off:
-            return x
-        if self.keep.numel():
-            return x * self.keep.to(x.dtype)
-        noise = torch.rand(x.shape[0], *self.shape, device=x.device, dtype=x.dtype)
-        return x * (noise >= self.rate).to(x.dtype) / (1 - self.rate)

@@ -1,4 +1,4 @@
-"""What a predictor computes with: fitted modalities and the networks that read them."""
+"""What a predictor computes with: fitted modalities, and the networks and estimators that read them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autodl import own, registry
-from autodl.contracts import Modality
+from autodl import estimating, own, registry
+from autodl.contracts import Inputs, Modality
 from autodl.errors import PredictorError, UnknownNameError, nearest
 from autodl.network import Network, kept_columns
 from autodl.records import Column, Component, InputSpec, Stored, Task, TrialConfig
-from autodl.training.data import ENTRIES_PER_CHUNK, as_input, predictions, spec_on
+from autodl.training.data import ENTRIES_PER_CHUNK, as_input, predictions, side_by_side, spec_on
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class FittedMember:
-    """One network of the ensemble.
+    """One trial of the ensemble: a network, or an estimator, for each fold that it was trained on.
 
     Attributes:
         number: The trial that it comes from.
         config: Its recipe.
-        weights: As ``Network.state_dict`` names them.
+        weights: As ``Network.state_dict`` names them, each with the folds first; of an estimator one entry,
+            ``learnt``: the bytes that ``autodl.estimating.save`` wrote.
         share: Its weight in the ensemble.
     """
 
@@ -42,9 +43,14 @@ class FittedMember:
     share: float
 
     @property
+    def folds(self) -> int:
+        """Networks that it holds; their mean predicts."""
+        return 1 if self.config.estimator else len(next(iter(self.weights.values())))
+
+    @property
     def keys(self) -> dict[str, str]:
         """Input name → key of the fitted modality that it reads."""
-        return {name: modality_key(name, self.config.modalities[name]) for name in sorted(self.config.encoders)}
+        return {name: modality_key(name, self.config.modalities[name]) for name in sorted(self.config.modalities)}
 
 
 def structural_settings(component: Component) -> dict[str, Any]:
@@ -92,7 +98,10 @@ class FittedEnsemble:
         self.modalities = {key: modalities[key] for key in keys}
         self.specs = {key: specs[key] for key in keys}
         self.task = task
-        self.networks = [self._network(member) for member in self.members]
+        self._networks = {m.number: self._built(m) for m in self.members if not m.config.estimator}
+        self._estimators = {
+            m.number: estimating.load(_bytes(m), m.config, task) for m in self.members if m.config.estimator
+        }
         self.to(torch.device("cpu"))
 
     @property
@@ -100,12 +109,19 @@ class FittedEnsemble:
         """The columns that a member keeps."""
         used: set[str] = set()
         for member in self.members:
+            if member.config.estimator:
+                return {column for spec in self.specs.values() for column in spec.columns}
             share = float(member.config.training.get("features", 1.0))
             for key in member.keys.values():
                 spec = self.specs[key]
                 kept = kept_columns(spec, share) if len(spec.shape) == 1 else range(len(spec.columns))
                 used |= {spec.columns[position] for position in kept}
         return used
+
+    @property
+    def networks(self) -> list[Network]:
+        """Every network, member after member, fold after fold; estimators have none."""
+        return [network for networks in self._networks.values() for network in networks]
 
     def to(self, device: torch.device) -> None:
         """Move the networks there."""
@@ -123,10 +139,11 @@ class FittedEnsemble:
             rows_at_once: Rows read and predicted together; None takes as many as some hundred megabytes bear.
 
         Shape:
-            returned: rows classes, or rows
+            returned: rows …, as ``Task`` says
         """
         size = rows_at_once or _rows_at_once(self.specs)
-        found = np.empty((len(frame), self.task.n_outputs) if self.task.is_classification else len(frame))
+        alone = self.task.kind == "regression"
+        found = np.empty(len(frame) if alone else (len(frame), self.task.n_outputs))
         problems: list[tuple[int, str, str]] = []
         for start in range(0, len(frame), size):
             rows = frame.iloc[start : start + size]
@@ -149,21 +166,35 @@ class FittedEnsemble:
         }
 
     def _mean(self, stored: Mapping[str, Stored]) -> Any:
-        """The members' mean prediction, each counting by its share. Shape: → rows classes, or rows."""
+        """The members' mean prediction, each counting by its share. Shape: → rows …."""
         there = {key: Stored(each.values.to(self.device), each.present.to(self.device)) for key, each in stored.items()}
         views = {key: as_input(each, self._specs[key], torch.float32) for key, each in there.items()}
         total: Any = 0.0
-        for member, network in zip(self.members, self.networks, strict=True):
-            outputs = network({name: views[key] for name, key in member.keys.items()})
-            total = total + member.share * predictions(outputs, self.task).cpu().double().numpy()
+        for member in self.members:
+            inputs = {name: views[key] for name, key in member.keys.items()}
+            if member.config.estimator:
+                rows, estimators = side_by_side(inputs).cpu().numpy(), self._estimators[member.number]
+                total = total + member.share * estimating.predict(estimators, member.config, self.task, rows)
+                continue
+            networks = self._networks[member.number]
+            for network in networks:
+                total = total + member.share / len(networks) * self._predicted(member, network, inputs)
         return total
 
-    def _network(self, member: FittedMember) -> Network:
-        """The member's network as it was trained."""
+    def _predicted(self, member: FittedMember, network: Network, inputs: Inputs) -> np.ndarray:
+        scale = member.config.training.get("target", "none")
+        found = predictions(network(inputs), self.task, scale, network.copies)
+        return np.asarray(found.cpu().double().numpy())
+
+    def _built(self, member: FittedMember) -> list[Network]:
+        """The member's networks as they were trained, one a fold."""
         specs = {name: self.specs[key] for name, key in member.keys.items()}
-        network = Network.seeded(member.config, specs, self.task.n_outputs)
-        network.load_state_dict(dict(member.weights))
-        return network.float().eval().requires_grad_(False)
+        networks = []
+        for fold in range(member.folds):
+            network = Network.seeded(member.config, specs, self.task.n_outputs)
+            network.load_state_dict({name: tensor[fold] for name, tensor in member.weights.items()})
+            networks.append(network.float().eval().requires_grad_(False))
+        return networks
 
     def _modality_content(self, key: str, input_name: str, component: Component) -> dict[str, Any]:
         modality = self.modalities[key]
@@ -207,7 +238,8 @@ def _modality(content: Mapping[str, Any]) -> tuple[str, Modality, InputSpec]:
 
 def _needed(config: TrialConfig) -> set[tuple[str, str]]:
     """Room and name of every component that the configuration predicts with."""
-    found = {("modalities", config.modalities[name].name) for name in config.encoders}
+    found = {("modalities", part.name) for part in config.modalities.values()}
+    found |= {("estimators", config.estimator.name)} if config.estimator else set()
     found |= {("encoders", part.name) for part in config.encoders.values()}
     return found | ({("fusions", config.fusion.name)} if config.fusion else set())
 
@@ -221,6 +253,10 @@ def _check_known(room: str, name: str, distribution: str) -> None:
     else:
         advice = f"it came with the distribution '{distribution}': install that, and look at AUTODL_PLUGINS"
     raise UnknownNameError(f"{room} must have '{name}' for this predictor, however: {nearest(name, known)}; {advice}")
+
+
+def _bytes(member: FittedMember) -> bytes:
+    return member.weights["learnt"].numpy().tobytes()
 
 
 def _rows_at_once(specs: Mapping[str, InputSpec]) -> int:

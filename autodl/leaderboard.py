@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _COLUMNS = (
-    *("rank", "number", "state", "score", "encoder", "what", "epochs", "best_epoch", "parameters", "seconds"),
-    *("source", "weight", "error"),
+    *("rank", "number", "state", "score", "model", "what", "epochs", "best_epoch", "parameters", "seconds"),
+    *("source", "weight", "cost", "front", "error"),
 )
 _FORMULA = ("=", "+", "-", "@")  # a spreadsheet runs a cell that begins so
 _SIZES = (("depth", "width"), ("blocks", "channels"))
@@ -32,12 +32,14 @@ class Leaderboard:
         metric: The name of the metric that scores are in.
         greater_is_better: The metric's direction.
         weights: Trial number → its share in the predictor.
+        front: Numbers of the trials that no other beats in both score and cost, where there are two objectives.
     """
 
     records: Sequence[TrialRecord]
     metric: str
     greater_is_better: bool
     weights: Mapping[int, float] = field(default_factory=dict)
+    front: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         sign = -1 if self.greater_is_better else 1
@@ -64,7 +66,7 @@ class Leaderboard:
                 "number": record.number,
                 "state": record.state,
                 "score": _number(record.score),
-                "encoder": " + ".join(part.name for _, part in sorted(record.config.encoders.items())),
+                "model": model_name(record.config),
                 "what": describe(record.config),
                 "epochs": record.epoch,
                 "best_epoch": record.best_epoch,
@@ -72,6 +74,8 @@ class Leaderboard:
                 "seconds": round(record.seconds, 3),
                 "source": record.source,
                 "weight": self.weights.get(record.number, 0.0),
+                "cost": _number(record.cost),
+                "front": record.number in self.front,
                 "error": record.error,
             }
             for rank, record in enumerate(self.records, start=1)
@@ -110,13 +114,16 @@ class Leaderboard:
             limit: How many; None for all.
         """
         rows = self.rows()
-        lines = [["rank", "trial", "state", self.metric, "what", "epochs", "seconds", "weight"]]
+        two = any(row["cost"] is not None for row in rows)
+        extra = ["cost", "front"] if two else []
+        lines = [["rank", "trial", "state", self.metric, "what", "epochs", "seconds", "weight", *extra]]
         for row in rows[:limit]:
             what = f"{row['what']}: {row['error']}" if row["error"] else row["what"]
             score = "" if row["score"] is None else f"{row['score']:.4f}"
             weight = f"{row['weight']:.2f}" if row["weight"] else ""
             numbers = f"{row['best_epoch']}/{row['epochs']}", f"{row['seconds']:.1f}", weight
-            lines.append([str(row["rank"]), str(row["number"]), row["state"], score, _shown(what), *numbers])
+            more = ["" if row["cost"] is None else f"{row['cost']:.3g}", "*" if row["front"] else ""] if two else []
+            lines.append([str(row["rank"]), str(row["number"]), row["state"], score, _shown(what), *numbers, *more])
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         left = {2, 4}
         text = [
@@ -133,6 +140,7 @@ class Leaderboard:
             "metric": self.metric,
             "greater_is_better": self.greater_is_better,
             "weights": {str(number): weight for number, weight in self.weights.items()},
+            "front": sorted(self.front),
             "records": [_record_to_json(record) for record in self.records],
         }
 
@@ -144,11 +152,22 @@ class Leaderboard:
             metric=data["metric"],
             greater_is_better=data["greater_is_better"],
             weights={int(number): float(weight) for number, weight in data["weights"].items()},
+            front=frozenset(data["front"]),
         )
+
+
+def model_name(config: TrialConfig) -> str:
+    """The estimator, or the encoders of the network."""
+    if config.estimator:
+        return config.estimator.name
+    return " + ".join(part.name for _, part in sorted(config.encoders.items()))
 
 
 def describe(config: TrialConfig) -> str:
     """A configuration in words, such as ``mlp 3 × 256 gelu, adamw 0.0021``."""
+    if config.estimator:
+        told = [f"{name} {_told(value)}" for name, value in config.estimator.settings.items()]
+        return ", ".join([config.estimator.name, *told])
     encoders = [
         part.name + _traits(part) if len(config.encoders) == 1 else f"{name}: {part.name}{_traits(part)}"
         for name, part in sorted(config.encoders.items())
@@ -165,6 +184,10 @@ def _traits(part: Component) -> str:
     sizes = [f"{settings[depth]} × {settings[width]}" for depth, width in _SIZES if {depth, width} <= settings.keys()]
     words = [value for value in settings.values() if isinstance(value, str) and value != "none"]
     return "".join(f" {trait}" for trait in (*sizes, *words))
+
+
+def _told(value: Any) -> str:
+    return f"{value:.2g}" if isinstance(value, float) else str(value)
 
 
 def _number(value: float | None) -> float | None:
@@ -192,7 +215,8 @@ def _printable(text: str) -> str:
 
 def _record_to_json(record: TrialRecord) -> dict[str, Any]:
     rungs = {str(epoch): _number(score) for epoch, score in record.rungs.items()}
-    return {**vars(record), "config": record.config.to_json(), "score": _number(record.score), "rungs": rungs}
+    numbers = {"score": _number(record.score), "cost": _number(record.cost)}
+    return {**vars(record), **numbers, "config": record.config.to_json(), "rungs": rungs}
 
 
 def _record_from_json(data: Mapping[str, Any]) -> TrialRecord:

@@ -19,10 +19,16 @@ HEAD_SCALE = 0.1  # a small last layer starts near the prior (Holzmüller et al.
 class Network(nn.Module):
     """Encoders, one an input, a fusion where there are several, and a linear head.
 
+    An encoder that holds several predictors ("copies") has a head for each where it is alone; a fusion takes their
+    mean. Each copy is trained by a loss of its own, and what they predict is averaged: probabilities, not logits.
+
     Args:
         config: The recipe; only its encoders, fusion and kept share of features are read.
         specs: What each input looks like.
         n_outputs: Width of the head.
+
+    Attributes:
+        copies: Predictors with outputs of their own; 1 for most networks.
 
     Example:
         >>> network = Network.seeded(config, specs, task.n_outputs)  # doctest: +SKIP
@@ -44,7 +50,11 @@ class Network(nn.Module):
             self.fusion = fusion(widths, **{**fusion.space.defaults(), **config.fusion.settings})
         elif len(widths) > 1:
             raise PluginError(f"a network of {len(widths)} inputs must have a fusion, however none is configured")
-        self.head = nn.Linear(int(self.fusion.width) if self.fusion else sum(widths.values()), n_outputs)
+        held = [int(encoder.copies) for encoder in self.encoders]  # type: ignore[arg-type]
+        self.copies = held[0] if self.fusion is None else 1
+        self._mean = [self.fusion is not None and copies > 1 for copies in held]
+        width = int(self.fusion.width) if self.fusion else sum(widths.values())
+        self.head = nn.Linear(width, n_outputs) if self.copies == 1 else Heads(self.copies, width, n_outputs)
         with torch.no_grad():
             self.head.weight.mul_(HEAD_SCALE)
             self.head.bias.zero_()
@@ -62,7 +72,10 @@ class Network(nn.Module):
             return cls(config, specs, n_outputs)
 
     def forward(self, inputs: Inputs) -> Tensor:
-        """Shape: {input: batch *shape, all NaN in a missing row} → batch outputs."""
+        """Outputs of a row, or, where there are several copies, of each of them.
+
+        Shape: {input: batch *shape, all NaN in a missing row} → batch outputs, or batch copies outputs.
+        """
         tokens: dict[str, Tensor] = {}
         present: dict[str, Tensor] = {}
         for index, (name, encoder) in enumerate(zip(self.names, self.encoders, strict=True)):
@@ -73,13 +86,35 @@ class Network(nn.Module):
                 present[name] = there.to(x.dtype)
             elif self._masked:
                 x = x * self.get_buffer(f"kept_{index}")
-            tokens[name] = encoder(x)
+            token = encoder(x)
+            tokens[name] = token.mean(1, keepdim=True) if self._mean[index] else token
         if self.fusion is None:
             (only,) = tokens.values()
+            if self.copies > 1:
+                return self.head(only)  # type: ignore[no-any-return]
             return self.head(only.squeeze(1) if only.shape[1] == 1 else only.mean(1))  # type: ignore[no-any-return]
         for name, token in tokens.items():
             present.setdefault(name, token.new_ones(token.shape[0]))
         return self.head(self.fusion(tokens, present))  # type: ignore[no-any-return]
+
+
+class Heads(nn.Module):
+    """A linear head for each of several predictors.
+
+    Shape:
+        batch copies width → batch copies outputs
+    """
+
+    def __init__(self, copies: int, width: int, outputs: int) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(width)  # as of ``nn.Linear``
+        self.weight = nn.Parameter(torch.empty(copies, width, outputs).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.zeros(copies * outputs))  # a vector, which weight decay leaves alone
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Shape: batch copies width → batch copies outputs."""
+        bias = self.bias.view(len(self.weight), 1, -1)
+        return torch.baddbmm(bias, tokens.transpose(0, 1), self.weight).transpose(0, 1)
 
 
 def kept_columns(spec: InputSpec, share: float) -> list[int]:

@@ -13,12 +13,15 @@ import pandas as pd
 import torch
 
 from autodl import storage
+from autodl.answers import answers, intervals, probabilities
+from autodl.calibration import Calibration
 from autodl.contracts import Modality
 from autodl.data.dataset import load_rows
 from autodl.errors import DataError, PredictorError
 from autodl.fitted import FittedEnsemble, FittedMember, parts_from_content
+from autodl.intervals import Conformal
 from autodl.leaderboard import Leaderboard, describe
-from autodl.metrics import METRICS
+from autodl.metrics import fitting
 from autodl.network import Network
 from autodl.records import Column, InputSpec, Schema, Task
 from autodl.training.device import resolve_device
@@ -38,6 +41,8 @@ class Predictor:
         modalities: Fitted modalities by ``autodl.fitted.modality_key``.
         specs: What each of these emits, by the same key.
         leaderboard: Every trial of the search.
+        calibration: Makes probabilities honest, and says where the line between classes lies.
+        conformal: How far predictions were off on rows that nothing was fitted on; None where that is not known.
         scores: Metric name → value, for ``validation`` (where members were chosen) and ``test`` (touched once).
         facts: Versions, command, seconds, seed, notes: whatever is worth knowing, as JSON values.
         root: Where relative paths in a frame's cells start; a file's start at its folder.
@@ -54,6 +59,8 @@ class Predictor:
     modalities: Mapping[str, Modality]
     specs: Mapping[str, InputSpec]
     leaderboard: Leaderboard
+    calibration: Calibration = field(default_factory=Calibration)
+    conformal: Conformal | None = None
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     root: Path | None = None
@@ -71,7 +78,7 @@ class Predictor:
 
     @property
     def networks(self) -> list[Network]:
-        """One a member, in evaluation mode."""
+        """Every network, member after member and fold after fold, in evaluation mode."""
         return self._ensemble.networks
 
     @property
@@ -80,8 +87,10 @@ class Predictor:
         used = self._ensemble.columns
         return [column.name for column in self.schema if column.name in used]
 
-    def predict(self, data: Any, root: str | Path | None = None) -> pd.Series:
+    def predict(self, data: Any, root: str | Path | None = None) -> pd.Series | pd.DataFrame:
         """Return the likeliest class as the user wrote it, or the number, for every row.
+
+        With several targets, or several quantiles, a column each.
 
         Args:
             data: A path, a frame, or the name of a built-in set.
@@ -91,12 +100,7 @@ class Predictor:
             DataError: The data cannot be read, or lacks columns that the predictor was fitted on.
         """
         frame, _ = self._read(data, root, targets=False)
-        found = self.predict_frame(frame)
-        if self.task.is_classification:
-            labels = pd.Series(list(self.task.classes)).take(found.argmax(axis=1))
-        else:
-            labels = pd.Series(found)
-        return _labelled(labels.rename(self.task.target), data, frame)
+        return _labelled(answers(self.task, self.predict_frame(frame), self.calibration), data, frame)
 
     def predict_proba(self, data: Any, root: str | Path | None = None) -> pd.DataFrame:
         """Return the probability of every class, a column each, for every row; arguments as in ``predict``.
@@ -104,12 +108,43 @@ class Predictor:
         Raises:
             DataError: As ``predict``; or numbers are predicted, not classes.
         """
-        if not self.task.is_classification:
-            raise DataError(
-                f"there must be classes to give probabilities of, however '{self.task.target}' is a number; use predict"
-            )
+        if self.task.is_numeric:
+            probabilities(self.task, np.empty(0))
         frame, _ = self._read(data, root, targets=False)
-        return _labelled(pd.DataFrame(self.predict_frame(frame), columns=list(self.task.classes)), data, frame)
+        return _labelled(probabilities(self.task, self.predict_frame(frame)), data, frame)
+
+    def predict_interval(self, data: Any, coverage: float = 0.9, root: str | Path | None = None) -> pd.DataFrame:
+        """Return predictions with an interval of numbers, or a set of classes, that holds the truth so often.
+
+        Columns: the target and ``TARGET low``, ``TARGET high``; for classes the target and ``TARGET set``, the labels
+        joined by ``|``. How far predictions may be off is read from those of rows that nothing was fitted on.
+
+        Args:
+            data: As in ``predict``.
+            coverage: Share of rows whose truth shall lie inside.
+            root: As in ``predict``.
+
+        Raises:
+            DataError: As ``predict``; the coverage is no share, or several 0/1 targets are predicted.
+        """
+        frame, _ = self._read(data, root, targets=False)
+        found = intervals(self.task, self.predict_frame(frame), self.calibration, self.conformal, coverage)
+        return _labelled(found, data, frame)
+
+    def coverage(self, found: np.ndarray, targets: np.ndarray, coverage: float) -> dict[str, float] | None:
+        """Return what share of true targets lies inside intervals of some predictions, and how wide these are.
+
+        ``size`` is the mean width, or the mean number of classes in a set; None where there are no intervals.
+        """
+        if self.conformal is None or self.task.kind == "multilabel":
+            return None
+        if self.task.is_classification:
+            size = self.conformal.sets(found, coverage).sum(1).mean()
+        else:
+            low, high = self.conformal.intervals(found, coverage)
+            size = (high - low).mean()
+        held = self.conformal.covered(found, targets, coverage)
+        return {"asked": coverage, "measured": held, "size": float(size)}
 
     def evaluate(self, data: Any, root: str | Path | None = None) -> dict[str, float]:
         """Return the value of every metric that fits the task; rows without a target are left out.
@@ -122,14 +157,24 @@ class Predictor:
             raise DataError(
                 f"the data must have the target '{self.task.target}' to be evaluated on, however it has not"
             )
-        known = targets >= 0 if self.task.is_classification else ~np.isnan(targets)
+        missing = targets < 0 if self.task.is_classification else np.isnan(targets)
+        known = ~missing if missing.ndim == 1 else ~missing.any(1)
         if not known.any():
             raise DataError(
                 f"a row must have a known target, however no cell of '{self.task.target}' holds one; use predict"
             )
-        found, truth = self.predict_frame(frame if known.all() else frame[known]), targets[known]
-        fitting = {name: metric for name, metric in METRICS.items() if self.task.kind in metric.tasks}
-        return {name: float(metric.function(truth, found)) for name, metric in fitting.items()}
+        return self.scored(self.predict_frame(frame if known.all() else frame[known]), targets[known])
+
+    def scored(self, found: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+        """Return the value of every metric that fits the task, for calibrated predictions; decisions as ``predict``'s.
+
+        Shape: rows …, rows … → {metric: value}.
+        """
+        metrics = fitting(self.task)
+        return {
+            name: float(metric.function(targets, self.calibration.judged(found, metric)))
+            for name, metric in metrics.items()
+        }
 
     def to(self, device: str | torch.device) -> Predictor:
         """Move the networks there; ``auto`` takes a GPU where there is one.
@@ -162,6 +207,8 @@ class Predictor:
             "root": None if self.root is None else str(self.root),
             "ensemble": self._ensemble.to_content(),
             "leaderboard": self.leaderboard.to_json(),
+            "calibration": self.calibration.to_json(),
+            "conformal": None if self.conformal is None else self.conformal.to_json(),
             "scores": self.scores,
             "facts": self.facts,
         }
@@ -172,12 +219,12 @@ class Predictor:
         if root is None and in_memory and self.root is not None and self.root.is_dir():
             root = self.root
         # To predict, whatever stands in the target's column is not looked at: the name of no column says so.
-        task = self.task if targets else replace(self.task, target="\0")
+        task = self.task if targets else replace(self.task, target="\0", further=())
         return load_rows(data, self.schema, task, root)
 
     def predict_frame(self, frame: pd.DataFrame) -> np.ndarray:
-        """Predictions as metrics take them, for rows that are cast already. Shape: → rows classes, or rows."""
-        return self._ensemble.predict(frame, self.rows_per_batch)
+        """Calibrated predictions as metrics take them, for rows that are cast already. Shape: → rows …."""
+        return self.calibration.apply(self._ensemble.predict(frame, self.rows_per_batch))
 
 
 def load(folder: str | Path, device: str = "auto") -> Predictor:
@@ -217,6 +264,8 @@ def _rebuilt(content: Mapping[str, Any]) -> Predictor:
         task=Task.from_json(content["task"]),
         schema=Schema(tuple(Column(**column) for column in content["schema"])),
         leaderboard=Leaderboard.from_json(content["leaderboard"]),
+        calibration=Calibration.from_json(content["calibration"]),
+        conformal=None if content["conformal"] is None else Conformal.from_json(content["conformal"]),
         scores=content["scores"],
         facts=content["facts"],
         root=None if content["root"] is None else Path(content["root"]),

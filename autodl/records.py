@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from autodl.tasks import Task as Task
+from autodl.tasks import TaskKind as TaskKind
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
 ColumnKind: TypeAlias = Literal["number", "category", "boolean", "date", "text", "image", "audio", "ignored"]
-TaskKind: TypeAlias = Literal["binary", "multiclass", "regression"]
 TrialState: TypeAlias = Literal["running", "paused", "complete", "pruned", "stopped", "failed"]
 COLUMN_KINDS: tuple[ColumnKind, ...] = ("number", "category", "boolean", "date", "text", "image", "audio", "ignored")
 
@@ -38,47 +40,6 @@ class Schema:
     def of_kind(self, *kinds: ColumnKind) -> tuple[Column, ...]:
         """The columns of some kinds, in their order."""
         return tuple(column for column in self.columns if column.kind in kinds)
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is to be predicted, and by which metric it is judged.
-
-    Attributes:
-        target: The target column's name.
-        kind: ``binary``, ``multiclass`` or ``regression``.
-        classes: The class labels as the user wrote them, sorted; empty for regression. For ``binary`` the second one
-            is the positive class.
-        metric: The name of the metric that steers the search.
-        location: Mean of the target over the training rows (regression); networks predict (y - location) / scale.
-        scale: Standard deviation of the target over the training rows (regression).
-    """
-
-    target: str
-    kind: TaskKind
-    classes: tuple[bool | int | float | str, ...] = ()
-    metric: str = ""
-    location: float = 0.0
-    scale: float = 1.0
-
-    @property
-    def is_classification(self) -> bool:
-        """Whether classes are predicted, not a number."""
-        return self.kind != "regression"
-
-    @property
-    def n_outputs(self) -> int:
-        """Width of the head: one logit a class (two for ``binary``), one number for regression."""
-        return len(self.classes) if self.is_classification else 1
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data that ``Task.from_json`` takes back."""
-        return {**asdict(self), "classes": list(self.classes)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Task:
-        """Rebuild a task from ``to_json``'s data."""
-        return cls(**{**data, "classes": tuple(data["classes"])})
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,6 +134,8 @@ class TrialConfig:
         modalities: For each input the modality and its settings (``scaling``, augmentation …).
         encoders: For each input the encoder and its settings.
         fusion: The fusion; None with one input.
+        estimator: A scikit-learn learner instead of a network: then there are no encoders, and ``loss`` and
+            ``optimizer`` have no name.
         loss: The loss and its settings.
         optimizer: The optimizer and its settings.
         training: Settings of the loop itself: see ``autodl.training.settings.TRAINING_SPACE``.
@@ -188,6 +151,7 @@ class TrialConfig:
     epochs: int
     seed: int
     fusion: Component | None = None
+    estimator: Component | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data that ``TrialConfig.from_json`` takes back."""
@@ -195,6 +159,7 @@ class TrialConfig:
             "modalities": {name: part.to_json() for name, part in self.modalities.items()},
             "encoders": {name: part.to_json() for name, part in self.encoders.items()},
             "fusion": self.fusion.to_json() if self.fusion else None,
+            "estimator": self.estimator.to_json() if self.estimator else None,
             "loss": self.loss.to_json(),
             "optimizer": self.optimizer.to_json(),
             "training": dict(self.training),
@@ -209,6 +174,7 @@ class TrialConfig:
             modalities={name: Component.from_json(part) for name, part in data["modalities"].items()},
             encoders={name: Component.from_json(part) for name, part in data["encoders"].items()},
             fusion=Component.from_json(data["fusion"]) if data["fusion"] else None,
+            estimator=Component.from_json(data["estimator"]) if data.get("estimator") else None,
             loss=Component.from_json(data["loss"]),
             optimizer=Component.from_json(data["optimizer"]),
             training=dict(data["training"]),
@@ -232,9 +198,11 @@ class TrialRecord:
         best_epoch: The epoch whose weights are kept, from 1.
         n_parameters: Weights of the network.
         seconds: The trial's share of its packs' training time.
-        source: Where the configuration came from: ``portfolio``, ``random``, ``tpe``.
+        source: Where the configuration came from: ``portfolio``, ``random``, ``tpe``, ``mutation``,
+            ``baseline``.
         rungs: Best score so far at each rung passed, by its epoch.
         error: Why the trial failed, in one line.
+        cost: What the second objective says (seconds a row, parameters, the user's own), lower is better; None without.
     """
 
     number: int
@@ -248,23 +216,39 @@ class TrialRecord:
     source: str = ""
     rungs: Mapping[int, float] = field(default_factory=dict)
     error: str = ""
+    cost: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Row positions of the three parts, each sorted, none shared.
+    """Row positions of the parts, each sorted; no test row is in another part.
 
     Attributes:
-        train: Positions of the rows that weights are fitted on.
-        validation: Positions of the rows that the search is steered by.
+        train: Positions of the rows that weights are fitted on; cross-validated, every row but the test part.
+        validation: Positions of the rows that the search is steered by; cross-validated, the same rows as ``train``,
+            each predicted by networks that were not fitted on it.
         test: Positions of the rows that are touched once, at the end.
         how: The rule in words, for the user.
+        cross: Training and validation positions of each fold; empty where one validation part is held out.
     """
 
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
     how: str = ""
+    cross: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
+
+    @property
+    def folds(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+        """Training and validation positions of each fold; the one pair where a part is held out."""
+        return self.cross or ((self.train, self.validation),)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Every position but the test part's, training rows first."""
+        import numpy as np
+
+        return self.train if self.cross else np.concatenate([self.train, self.validation])
 
 
 @dataclass(frozen=True, eq=False)

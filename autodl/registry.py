@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from autodl.errors import PluginError, unknown_name
 
 if TYPE_CHECKING:
-    from autodl.contracts import Encoder, Explainer, Fusion, Loss, Modality, Optimizer
+    from autodl.contracts import Encoder, Estimator, Explainer, Fusion, Loss, Modality, Optimizer
 
 T = TypeVar("T")
 
@@ -158,8 +158,9 @@ modalities: Registry[Modality] = Registry("modalities", "Modality")
 encoders: Registry[Encoder] = Registry("encoders", "Encoder")
 losses: Registry[Loss] = Registry("losses", "Loss")
 optimizers: Registry[Optimizer] = Registry("optimizers", "Optimizer")
+estimators: Registry[Estimator] = Registry("estimators", "Estimator")
 fusions: Registry[Fusion] = Registry("fusions", "Fusion")
 explainers: Registry[Explainer] = Registry("explainers", "Explainer")
 ROOMS: dict[str, Registry[Any]] = {
-    room.room: room for room in (modalities, encoders, fusions, losses, optimizers, explainers)
+    room.room: room for room in (modalities, encoders, fusions, losses, optimizers, estimators, explainers)
 }

@@ -45,6 +45,8 @@ def type_columns(frame: pd.DataFrame, options: DataOptions) -> Schema:
 
 def _type(cells: pd.Series, options: DataOptions) -> Column:
     name = str(cells.name)
+    if name == options.sample_weight:
+        return Column(name, "ignored", "it says how much a row counts")
     if name in options.columns:
         return _said(cells, options.columns[name])
     if name in options.ignore:

@@ -6,35 +6,41 @@ import numpy as np
 import pandas as pd
 
 from autodl.data.cells import distinct
-from autodl.records import Column
+from autodl.records import Column, Task
 
 _PRESENT = 0.9
 _CLOSE = 1e-9
 
 
 def copies_of_target(
-    frame: pd.DataFrame, columns: tuple[Column, ...], targets: np.ndarray, classes: int
+    frame: pd.DataFrame, columns: tuple[Column, ...], targets: np.ndarray, task: Task
 ) -> dict[str, str]:
-    """Return the columns that are the target under another name, each with the reason.
+    """Return the columns that are a target under another name, each with the reason.
 
     Args:
         frame: Cast cells.
         columns: The columns to look at.
-        targets: Class indices or numbers, as ``autodl.data.task.encode_targets`` gives them; none is missing.
-        classes: The number of classes; 0 for regression.
+        targets: As ``autodl.data.targets.encode_targets`` gives them; none is missing.
+        task: What is predicted.
     """
     found: dict[str, str] = {}
     for column in columns:
         if column.kind in ("image", "audio", "text", "ignored"):
             continue
-        cells = frame[column.name]
-        if classes:
-            reason = "one value for each class of the target" if _one_to_one(cells, targets, classes) else ""
-        else:
-            reason = _proportional(cells.to_numpy(), targets) if column.kind == "number" else ""
-        if reason:
-            found[column.name] = reason
+        for place, values in enumerate(targets.reshape(len(targets), -1).T):
+            reason = _reason(frame[column.name], column, values, task)
+            if reason:
+                found[column.name] = reason.format(f"'{task.targets[place]}'" if task.further else "the target")
+                break
     return found
+
+
+def _reason(cells: pd.Series, column: Column, targets: np.ndarray, task: Task) -> str:
+    """Why the column is that target, with ``{}`` for its name; empty where it is not."""
+    if task.is_numeric:
+        return _proportional(cells.to_numpy(), targets) if column.kind == "number" else ""
+    classes = len(task.classes) or 2
+    return "one value for each class of {}" if _one_to_one(cells, targets.astype(np.int64), classes) else ""
 
 
 def _one_to_one(cells: pd.Series, targets: np.ndarray, classes: int) -> bool:
@@ -60,4 +66,4 @@ def _proportional(values: np.ndarray, targets: np.ndarray) -> str:
     if not np.allclose(values / largest * factor, targets / scale, rtol=_CLOSE, atol=_CLOSE):
         return ""
     ratio = factor * scale / largest
-    return "equal to the target" if abs(ratio - 1) < _CLOSE else f"the target, divided by {ratio:.6g}"
+    return "equal to {}" if abs(ratio - 1) < _CLOSE else f"{{}}, divided by {ratio:.6g}"

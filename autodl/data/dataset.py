@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,13 @@ from autodl.data.keys import group_codes, time_keys
 from autodl.data.options import DataOptions
 from autodl.data.reading import read_table
 from autodl.data.rows import Part, load_part, load_rows
-from autodl.data.split import SplitRule, split_rows
+from autodl.data.scales import with_scales
+from autodl.data.several import infer_several
+from autodl.data.split import SplitRule, split_notes, split_rows
 from autodl.data.table import Table, listed, nearest_column
-from autodl.data.task import encode_targets, infer_task, missing_targets, with_scale
+from autodl.data.targets import encode_targets, missing_targets
+from autodl.data.task import infer_task
+from autodl.data.weights import normalised, row_weights
 from autodl.errors import DataError
 from autodl.records import Column, Schema, Split, Task, column_names
 
@@ -37,12 +41,14 @@ class Dataset:
             target nor ignored columns are in it.
         schema: Every column but the target, ignored ones with their reason.
         task: What is predicted; its metric is chosen elsewhere.
-        targets: ``(rows,)``: class index (int64) or number (float64).
+        targets: ``(rows,)``: class index (int64) or number (float64); ``(rows, targets)`` where several are predicted.
         split: The three parts.
         source: A built-in set's name, an absolute path, or ``frame``.
         root: Where relative image paths start.
         fingerprint: sha256 over the content, so that a resumed run notices changed data.
         notes: What was inferred, left out or could not be read, a line each.
+        rule: How the parts were made.
+        weights: ``(rows,)``: how much each row counts, 1 on average; None where all count the same.
     """
 
     frame: pd.DataFrame
@@ -54,6 +60,8 @@ class Dataset:
     root: Path | None
     fingerprint: str
     notes: tuple[str, ...]
+    rule: SplitRule = field(default_factory=SplitRule)
+    weights: np.ndarray | None = None
 
 
 def load_dataset(source: Any, options: DataOptions) -> Dataset:
@@ -67,9 +75,9 @@ def load_dataset(source: Any, options: DataOptions) -> Dataset:
         DataError: The source, or what is said of it, breaks a rule.
     """
     table = read_table(source, [name for name, kind in options.columns.items() if kind not in ("number", "boolean")])
-    name = _target_name(table, options)
+    names = _target_names(table, options)
     _check_rows(len(table.frame), "rows")
-    task, why = infer_task(table.frame[name], options.task)
+    task, why = _task(table.frame, names, options)
     raw, targets, task_notes = _usable_rows(table.frame, task)
     root = table.root if options.root is None else Path(options.root).expanduser().absolute()
     schema = type_columns(raw, options)
@@ -77,49 +85,61 @@ def load_dataset(source: Any, options: DataOptions) -> Dataset:
     schema = _without_copies(schema, frame, targets, task, options)
     frame = frame[column_names([column for column in schema if column.kind != "ignored"])]
     notes = (*table.notes, f"task: {task.kind}, {why}", *task_notes, *_left_out(schema), *cell_notes)
+    weight = options.sample_weight
     files = [file for file in (options.validation, options.test) if file is not None]
     parts = [
-        Part(frame, targets, table.fingerprint, notes),
-        *(load_part(file, schema, task, options.root) for file in files),
+        Part(frame, targets, table.fingerprint, notes, None if weight is None else row_weights(raw[weight])),
+        *(load_part(file, schema, task, options.root, weight) for file in files),
     ]
-    rule, split_notes = _split_rule(raw, options, parts)
+    rule, rule_notes = _split_rule(raw, options, parts)
     split = split_rows(targets, rule)
     targets = np.concatenate([part.targets for part in parts])
     return Dataset(
         frame=pd.concat([part.frame for part in parts], ignore_index=True) if files else frame,
         schema=schema,
-        task=with_scale(task, targets[split.train]),
+        task=with_scales(task, targets[split.train], others=targets[split.validation]),
         targets=targets,
         split=split,
         source=table.source,
         root=root,
         fingerprint=_joined([part.fingerprint for part in parts]),
-        notes=(*(note for part in parts for note in part.notes), *split_notes, *_split_notes(task, targets, split)),
+        notes=(*(note for part in parts for note in part.notes), *rule_notes, *split_notes(task, targets, split)),
+        rule=rule,
+        weights=_weights(parts, split),
     )
 
 
-def _target_name(table: Table, options: DataOptions) -> str:
-    name = options.target if options.target is not None else table.target
+def _target_names(table: Table, options: DataOptions) -> tuple[str, ...]:
+    chosen = options.target or ((table.target,) if table.target is not None else ())
     names = list(table.frame.columns)
-    if name is None:
+    if not chosen:
         raise DataError(f"the target must be named, however none was; say --target with one of {listed(names)}")
-    if name not in names:
-        raise DataError(f"the target must be a column, however '{name}' is none; {nearest_column(name, names)}")
-    option = next((option for option, column in options.named() if column == name), None)
-    if option:
-        raise DataError(f"{option} must name a feature, however '{name}' is the target; drop it (--task sets its kind)")
-    return name
+    for name in chosen:
+        if name not in names:
+            raise DataError(f"the target must be a column, however '{name}' is none; {nearest_column(name, names)}")
+        option = next((option for option, column in options.named() if column == name), None)
+        if option:
+            raise DataError(
+                f"{option} must name a feature, however '{name}' is the target; drop it (--task sets its kind)"
+            )
+    return chosen
+
+
+def _task(table: pd.DataFrame, names: tuple[str, ...], options: DataOptions) -> tuple[Task, str]:
+    if len(names) == 1:
+        return infer_task(table[names[0]], options.task, options.quantiles)
+    return infer_several(table, names, options.task)
 
 
 def _usable_rows(frame: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, np.ndarray, tuple[str, ...]]:
-    """Return the features and targets of the rows that have a target."""
-    targets = encode_targets(frame[task.target], task)
+    """Return the features and targets of the rows that have every target."""
+    targets = encode_targets(frame, task)
     missing = missing_targets(targets)
-    features = frame.drop(columns=task.target)
+    features = frame.drop(columns=list(task.targets))
     if missing.any():
         features, targets = features[~missing].reset_index(drop=True), targets[~missing]
     _check_rows(len(targets), "rows with a target")
-    note = f"{int(missing.sum()):,} of {len(frame):,} rows have no usable target '{task.target}': left out"
+    note = f"{int(missing.sum()):,} of {len(frame):,} rows have no usable target {listed(task.targets)}: left out"
     return features, targets, (note,) if missing.any() else ()
 
 
@@ -132,7 +152,7 @@ def _without_copies(
     schema: Schema, frame: pd.DataFrame, targets: np.ndarray, task: Task, options: DataOptions
 ) -> Schema:
     """Return the schema with the columns left out that give the target away."""
-    copies = copies_of_target(frame, schema.columns, targets, len(task.classes))
+    copies = copies_of_target(frame, schema.columns, targets, task)
     columns = []
     for column in schema:
         doubt = copies.get(column.name)
@@ -175,18 +195,9 @@ def _split_rule(raw: pd.DataFrame, options: DataOptions, parts: list[Part]) -> t
     return rule, notes
 
 
-def _split_notes(task: Task, targets: np.ndarray, split: Split) -> tuple[str, ...]:
-    notes = [f"split: {split.how}"]
-    if task.is_classification:
-        learnt = np.bincount(targets[split.train], minlength=len(task.classes))
-        rows = np.bincount(targets, minlength=len(task.classes))
-        lacking = [str(label) for label, count in zip(task.classes, learnt, strict=True) if not count]
-        single = [str(label) for label, count in zip(task.classes, rows, strict=True) if count == 1]
-        if lacking:
-            notes.append(f"no training row has the class {listed(lacking)}: it cannot be learnt")
-        if single:
-            notes.append(f"only one row has the class {listed(single)}: no part but one holds it")
-    return tuple(notes)
+def _weights(parts: list[Part], split: Split) -> np.ndarray | None:
+    weights = [part.weights for part in parts if part.weights is not None]
+    return normalised(np.concatenate(weights), split.train) if weights else None
 
 
 def _joined(fingerprints: list[str]) -> str:

@@ -12,19 +12,21 @@ import pandas as pd
 from autodl.data.casting import cast
 from autodl.data.reading import read_table
 from autodl.data.table import Table, listed, nearest_column
-from autodl.data.task import encode_targets, missing_targets
+from autodl.data.targets import encode_targets, missing_targets
+from autodl.data.weights import row_weights
 from autodl.errors import DataError
 from autodl.records import Schema, Task, column_names
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Rows of one source, cast; no target is missing."""
+    """Rows of one source, cast, and their weights as they are written, if any; no target is missing."""
 
     frame: pd.DataFrame
     targets: np.ndarray
     fingerprint: str
     notes: tuple[str, ...]
+    weights: np.ndarray | None = None
 
 
 def load_rows(
@@ -40,42 +42,55 @@ def load_rows(
 
     Returns:
         The rows (``frame.attrs["notes"]``: what was inferred, and cells that could not be read) and their targets,
-        None where the target column is not there. A missing target is -1 or NaN; its row stays.
+        None where a target's column is not there. A missing target is -1 or NaN; its row stays.
 
     Raises:
         DataError: The source breaks a rule, lacks a column, or holds a class that was never seen.
     """
     table, frame, notes = _read(source, schema, task, root)
     frame.attrs["notes"] = [*table.notes, *notes]
-    if task.target not in table.frame.columns:
+    if not set(task.targets) <= set(table.frame.columns):
         return frame, None
-    return frame, encode_targets(table.frame[task.target], task)
+    return frame, encode_targets(table.frame, task)
 
 
-def load_part(file: str, schema: Schema, task: Task, root: str | None) -> Part:
+def load_part(file: str, schema: Schema, task: Task, root: str | None, weight: str | None = None) -> Part:
     """Read the rows that a user gives as one part of the split.
+
+    Args:
+        file: As for ``load_dataset``.
+        schema: The columns of the training table.
+        task: The task of the training table.
+        root: Where relative image paths start.
+        weight: The column that says how much a row counts, if any.
 
     Raises:
         DataError: As ``load_rows``, or no row has a target.
     """
     table, frame, notes = _read(file, schema, task, root)
-    if task.target not in table.frame.columns:
-        raise DataError(
-            f"'{file}' must have the target, however '{task.target}' is not there; "
-            f"{nearest_column(task.target, table.frame.columns)}"
-        )
-    targets = encode_targets(table.frame[task.target], task)
+    _check_columns(file, table, "the target", task.targets)
+    _check_columns(file, table, "the column of --sample-weight", () if weight is None else (weight,))
+    targets, raw = encode_targets(table.frame, task), table.frame
     missing = missing_targets(targets)
     if missing.all():
         raise DataError(
-            f"'{file}' must have rows with a target, however all {len(targets):,} cells of '{task.target}' are empty; "
-            "give another file"
+            f"'{file}' must have rows with a target, however all {len(targets):,} cells of {listed(task.targets)} are "
+            "empty; give another file"
         )
     if missing.any():
         notes += (f"{int(missing.sum()):,} of {len(targets):,} rows have no usable target: left out",)
-        frame, targets = frame[~missing].reset_index(drop=True), targets[~missing]
+        frame, targets, raw = frame[~missing].reset_index(drop=True), targets[~missing], raw[~missing]
     name = Path(file).name
-    return Part(frame, targets, table.fingerprint, tuple(f"{name}: {note}" for note in (*table.notes, *notes)))
+    told = tuple(f"{name}: {note}" for note in (*table.notes, *notes))
+    return Part(frame, targets, table.fingerprint, told, None if weight is None else row_weights(raw[weight]))
+
+
+def _check_columns(file: str, table: Table, what: str, names: tuple[str, ...]) -> None:
+    for name in names:
+        if name not in table.frame.columns:
+            raise DataError(
+                f"'{file}' must have {what}, however '{name}' is not there; {nearest_column(name, table.frame.columns)}"
+            )
 
 
 def _read(

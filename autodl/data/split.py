@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from autodl.data.table import listed
 from autodl.errors import DataError
-from autodl.records import Split
+from autodl.records import Split, Task
 
 VALIDATION_LIMIT = 20_000
 """More rows than these steer a search no better, and cost time at every epoch."""
@@ -40,13 +41,28 @@ class SplitRule:
 
 
 def strata_of(targets: np.ndarray) -> np.ndarray:
-    """Return the class of each row; for numbers the bin between quantiles."""
+    """Return the class of each row; for numbers the bin between quantiles.
+
+    Several 0/1 targets make a class of each of their most frequent combinations and one of all others; of several
+    numbers the first counts.
+
+    Shape: rows, or rows targets → rows.
+    """
+    if targets.ndim == 2:
+        return _combinations(targets) if np.isin(targets, (0, 1)).all() else strata_of(targets[:, 0])
     if targets.dtype.kind != "f":
         return np.unique(targets, return_inverse=True)[1]
     bins = max(1, min(_BINS, len(targets) // _ROWS_A_BIN))
     rank = np.empty(len(targets), dtype=np.int64)
     rank[np.argsort(targets, kind="stable")] = np.arange(len(targets))
     return rank * bins // len(targets)
+
+
+def _combinations(targets: np.ndarray) -> np.ndarray:
+    _, codes, rows = np.unique(targets, axis=0, return_inverse=True, return_counts=True)
+    rank = np.empty(len(rows), dtype=np.int64)
+    rank[np.argsort(-rows, kind="stable")] = np.arange(len(rows))
+    return np.asarray(np.minimum(rank[codes.reshape(-1)], _BINS - 1))
 
 
 def split_rows(targets: np.ndarray, rule: SplitRule) -> Split:
@@ -143,7 +159,34 @@ def _in_words(rule: SplitRule, targets: np.ndarray, sizes: list[int]) -> str:
     elif rule.groups is not None:
         how = f"whole groups, drawn with seed {rule.seed}"
     else:
-        how = f"stratified by {'target quantile' if targets.dtype.kind == 'f' else 'class'}, seed {rule.seed}"
+        how = f"stratified by {strata_in_words(targets)}, seed {rule.seed}"
     given = [name for name, rows in (("validation", rule.validation_rows), ("test", rule.test_rows)) if rows]
     files = f"; {' and '.join(given)} rows as given" if given else ""
     return f"{sizes[0]:,} training, {sizes[1]:,} validation, {sizes[2]:,} test rows: {how}{files}"
+
+
+def strata_in_words(targets: np.ndarray) -> str:
+    """What ``strata_of`` keeps the share of."""
+    if targets.ndim == 2 and np.isin(targets, (0, 1)).all():
+        return "combination of labels"
+    return "target quantile" if targets.dtype.kind == "f" else "class"
+
+
+def split_notes(task: Task, targets: np.ndarray, split: Split) -> tuple[str, ...]:
+    """How rows were divided, and which classes or labels cannot be learnt from the training rows."""
+    notes = [f"split: {split.how}"]
+    if task.is_classification:
+        learnt = np.bincount(targets[split.train], minlength=len(task.classes))
+        rows = np.bincount(targets, minlength=len(task.classes))
+        lacking = [str(label) for label, count in zip(task.classes, learnt, strict=True) if not count]
+        single = [str(label) for label, count in zip(task.classes, rows, strict=True) if count == 1]
+        if lacking:
+            notes.append(f"no training row has the class {listed(lacking)}: it cannot be learnt")
+        if single:
+            notes.append(f"only one row has the class {listed(single)}: no part but one holds it")
+    elif task.kind == "multilabel":
+        known = targets[split.train]
+        alike = [name for name, constant in zip(task.targets, (known == known[0]).all(axis=0), strict=True) if constant]
+        if alike:
+            notes.append(f"all training rows have the same {listed(alike)}: it cannot be learnt")
+    return tuple(notes)

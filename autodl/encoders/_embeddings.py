@@ -23,8 +23,11 @@ THINNEST_BIN = 1e-6
 """Bins narrower than this share of a feature's range are rounding noise, and stay empty."""
 
 _EMBEDDING = Choice(
-    "none", "piecewise_linear", "periodic", doc="how a number is laid out before the first layer", default="none"
+    *("none", "piecewise_linear", "bins", "periodic"),
+    doc="how a number is laid out before the first layer: bins = how far it has come through each of its bins",
+    default="none",
 )
+_OF_BINS = ("piecewise_linear", "bins")
 _WIDTH = Choice(
     *(4, 8, 16, 32),
     doc="entries that a number becomes",
@@ -35,7 +38,7 @@ _WIDTH = Choice(
 _BINS = Choice(
     *(8, 16, 32, 64),
     doc="bins between quantiles of a number's training values",
-    when={"embedding": ("piecewise_linear",)},
+    when={"embedding": _OF_BINS},
     default=32,
     limits=(2, 256),
 )
@@ -69,7 +72,7 @@ def narrow_embedding(space: Space, spec: InputSpec) -> Space:
     width = keep_options(_WIDTH, fits)
     if spec.quantiles is not None and fits(_BINS.options[0]):
         return space.with_changes(embedding_width=width, bins=keep_options(_BINS, fits))
-    unbinned = keep_options(_EMBEDDING, lambda kind: kind != "piecewise_linear")
+    unbinned = keep_options(_EMBEDDING, lambda kind: kind not in _OF_BINS)
     return space.without("bins").with_changes(embedding=unbinned, embedding_width=width)
 
 
@@ -88,12 +91,14 @@ def embed(spec: InputSpec, settings: Mapping[str, Any]) -> tuple[nn.Module, int]
     numeric, features = _numeric(spec), spec.shape[0]
     if settings["embedding"] == "none" or not numeric:
         return nn.Identity(), features
-    width = settings["embedding_width"]
+    width = _entries(settings)
     layout: nn.Module
     if settings["embedding"] == "periodic":
         layout = Periodic(len(numeric), width, settings["frequency_scale"])
     elif spec.quantiles is None:
-        raise SpaceError("a piecewise linear embedding needs quantiles, however the input has none; use 'periodic'")
+        raise SpaceError("an embedding by bins needs quantiles, however the input has none; use 'periodic'")
+    elif settings["embedding"] == "bins":
+        layout = Bins(spec.quantiles[:, numeric], settings["bins"])
     else:
         layout = PiecewiseLinear(spec.quantiles[:, numeric], settings["bins"], width)
     if len(numeric) == features:
@@ -101,8 +106,22 @@ def embed(spec: InputSpec, settings: Mapping[str, Any]) -> tuple[nn.Module, int]
     return Mixed(layout, numeric, features), features + len(numeric) * (width - 1)
 
 
-class PiecewiseLinear(nn.Module):
-    """A number becomes how far it has come through each of its bins, mapped linearly, then ReLU ("PLE-LR").
+def origins(spec: InputSpec, settings: Mapping[str, Any]) -> Tensor:
+    """Return where each entry of the vector that ``embed`` makes comes from: its column, or its number.
+
+    Shape: → entries; what bears the same index belongs together.
+    """
+    mask = spec.feature_mask.flatten()
+    numeric = _numeric(spec)
+    if len(spec.shape) > 1 or settings.get("embedding", "none") == "none" or not numeric:
+        return mask
+    others = mask[sorted(set(range(len(mask))) - set(numeric))]
+    numbers = torch.tensor(numeric).repeat_interleave(_entries(settings))
+    return torch.cat((numbers, len(mask) + others))
+
+
+class Bins(nn.Module):
+    """A number becomes itself, and how far it has come through each of its bins ("PLE").
 
     The paper's outermost bins go on without end; here they end ``BEYOND`` widths past the training rows, so that a
     far-off value after a thin bin cannot blow up. Bins between equal quantiles stay empty, which keeps all shapes
@@ -111,22 +130,21 @@ class PiecewiseLinear(nn.Module):
     Args:
         quantiles: ``(points, features)``, ascending, at evenly spaced levels.
         bins: Bins of each feature.
-        width: Entries that each feature becomes.
 
     Shape:
-        batch features → batch features width
+        batch features → batch features 1+bins
 
     Reference:
         Gorishniy, Rubachev, Babenko: On Embeddings for Numerical Features in Tabular Deep Learning, arXiv 2203.05556,
-        eq. 1 and section 3.4.
+        eq. 1.
     """
 
     left: Tensor
     slope: Tensor
 
-    def __init__(self, quantiles: Tensor, bins: int, width: int) -> None:
+    def __init__(self, quantiles: Tensor, bins: int) -> None:
         super().__init__()
-        points, features = quantiles.shape
+        points = len(quantiles)
         levels = torch.linspace(0, points - 1, bins + 1, dtype=torch.float64).round().long()
         edges = quantiles[levels].T.to(torch.float64)  # features bins+1
         left, length = edges[:, :-1], edges.diff(dim=1)
@@ -137,6 +155,35 @@ class PiecewiseLinear(nn.Module):
         self.register_buffer("left", left.to(dtype))
         self.register_buffer("slope", torch.where(real, 1 / length, 0.0).to(dtype))
         self.clip = Clip(torch.where(first, -BEYOND, 0.0).to(dtype), torch.where(last, 1 + BEYOND, 1.0).to(dtype))
+
+    def parts(self, x: Tensor) -> Tensor:
+        """How far each number has come through each bin. Shape: batch features → batch features bins."""
+        done: Tensor = self.clip((x.unsqueeze(-1) - self.left).mul_(self.slope))
+        return done
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape: batch features → batch features 1+bins."""
+        return torch.cat((x.unsqueeze(-1), self.parts(x)), dim=-1)
+
+
+class PiecewiseLinear(Bins):
+    """How far a number has come through each of its bins, mapped linearly, then ReLU ("PLE-LR").
+
+    Args:
+        quantiles: ``(points, features)``, ascending, at evenly spaced levels.
+        bins: Bins of each feature.
+        width: Entries that each feature becomes.
+
+    Shape:
+        batch features → batch features width
+
+    Reference:
+        As ``Bins``, and section 3.4 there.
+    """
+
+    def __init__(self, quantiles: Tensor, bins: int, width: int) -> None:
+        super().__init__(quantiles, bins)
+        features = quantiles.shape[1]
         self.weight = nn.Parameter(torch.empty(features, bins, width))
         self.bias = nn.Parameter(torch.empty(features, 1, width))
         self.activation = nn.ReLU()
@@ -145,10 +192,10 @@ class PiecewiseLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Shape: batch features → batch features width."""
-        parts = self.clip((x.unsqueeze(-1) - self.left) * self.slope)  # batch features bins
-        mapped = torch.baddbmm(self.bias, parts.transpose(0, 1), self.weight)  # features batch width
-        bent: Tensor = self.activation(mapped)
-        return bent.transpose(0, 1)
+        mapped = torch.baddbmm(self.bias, self.parts(x).transpose(0, 1), self.weight)  # features batch width
+        # Side by side first: the activation and its gradient then run over memory in its order.
+        bent: Tensor = self.activation(mapped.transpose(0, 1).flatten(1))
+        return bent.view(len(x), len(self.bias), -1)
 
 
 class Periodic(nn.Module):
@@ -208,6 +255,11 @@ class Mixed(nn.Module):
         """Shape: batch features → batch vector."""
         embedded = self.layout(x.index_select(1, self.numeric)).flatten(1)
         return torch.cat((embedded, x.index_select(1, self.others)), dim=1)
+
+
+def _entries(settings: Mapping[str, Any]) -> int:
+    """What a number becomes so many of."""
+    return int(1 + settings["bins"] if settings["embedding"] == "bins" else settings["embedding_width"])
 
 
 def _numeric(spec: InputSpec) -> list[int]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from autodl.contracts import Loss
-from autodl.records import TaskKind
+from autodl.records import Task, TaskKind
 from autodl.space import Float, Space
 
 
@@ -43,8 +43,8 @@ class CrossEntropy(Loss):
         ),
     )
 
-    def __init__(self, class_counts: Tensor) -> None:
-        super().__init__(class_counts)
+    def __init__(self, task: Task, class_counts: Tensor) -> None:
+        super().__init__(task, class_counts)
         counts = class_counts.to(torch.get_default_dtype())
         self._share = counts / counts.sum().clamp_min(1)
         self._log_rarity = -(counts.clamp_min(1) / counts.sum().clamp_min(1)).log()

@@ -9,18 +9,19 @@ import torch
 from torch import Tensor
 
 from autodl.contracts import Loss
+from autodl.losses._errors import errors
 from autodl.records import TaskKind
 from autodl.space import Float, Space
 
 
 class Huber(Loss):
-    """e² / 2 up to an error of delta, delta (|e| - delta / 2) beyond.
+    """e² / 2 up to an error of delta, delta (|e| - delta / 2) beyond; with several targets their mean.
 
     Reference:
         Huber: Robust Estimation of a Location Parameter, Annals of Mathematical Statistics 35 (1964).
     """
 
-    tasks: ClassVar[frozenset[TaskKind]] = frozenset({"regression"})
+    tasks: ClassVar[frozenset[TaskKind]] = frozenset({"regression", "multioutput"})
     space: ClassVar[Space] = Space(
         delta=Float(
             *(0.1, 3.0),
@@ -33,7 +34,7 @@ class Huber(Loss):
     )
 
     def __call__(self, outputs: Tensor, targets: Tensor, settings: Mapping[str, Tensor]) -> Tensor:
-        """Shape: as in the contract, with one output."""
-        error = (outputs.squeeze(-1) - targets).abs()
-        inner = torch.minimum(error, settings["delta"])
-        return inner * (error - inner / 2)
+        """Shape: as in the contract, with one output a target."""
+        error = errors(outputs, targets).abs()
+        inner = torch.minimum(error, settings["delta"].unsqueeze(-1))
+        return (inner * (error - inner / 2)).mean(-1)

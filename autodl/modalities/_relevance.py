@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 SHUFFLES = 4
+TARGETS = 4
+"""So many of several targets stand for all of them, spread over their order."""
 
 
 def bin_codes(values: np.ndarray) -> np.ndarray:
@@ -58,3 +60,13 @@ def _joint_entropy(x: np.ndarray, y: np.ndarray) -> float:
     counts = np.bincount(x * (int(y.max()) + 1) + y)
     share = counts[counts > 0] / len(x)
     return float(-(share * np.log(share)).sum())
+
+
+def goals(targets: np.ndarray, generator: np.random.Generator) -> list[Goal]:
+    """The target as a goal; of several targets some.
+
+    Shape: rows, or rows targets: class indices (int64) or numbers.
+    """
+    columns = targets.reshape(len(targets), -1)
+    some = np.unique(np.linspace(0, columns.shape[1] - 1, TARGETS).round().astype(np.int64))
+    return [Goal(bin_codes(columns[:, place]), generator) for place in some]

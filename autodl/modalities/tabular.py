@@ -11,7 +11,7 @@ import torch
 
 from autodl.contracts import Modality
 from autodl.modalities._columns import KINDS, ColumnEncoder
-from autodl.modalities._relevance import Goal, bin_codes
+from autodl.modalities._relevance import bin_codes, goals
 from autodl.records import Column, InputSpec, Schema, Stored, Task, column_names
 from autodl.space import Choice, Space
 
@@ -116,17 +116,16 @@ class Tabular(Modality):
     def _relevance(
         self, rows: pd.DataFrame, targets: np.ndarray, task: Task, generator: np.random.Generator
     ) -> torch.Tensor:
-        """Of each column the mutual information of its most telling facet. Shape: columns."""
+        """Of each column the mutual information of its most telling facet, a mean over targets. Shape: columns."""
         some = np.sort(generator.permutation(len(rows))[:RELEVANCE_ROWS])
         seen = rows.iloc[some]
         known = np.asarray(targets, np.int64 if task.is_classification else np.float64)[some]
-        goal = Goal(bin_codes(known), generator)
-        return torch.tensor(
-            [
-                max(goal.mutual_information(bin_codes(facet)) for facet in encoder.facets(seen[name]))
-                for name, encoder in self._encoders.items()
-            ]
-        )
+        sought = goals(known, generator)
+        told = []
+        for name, encoder in self._encoders.items():
+            facets = [bin_codes(facet) for facet in encoder.facets(seen[name])]
+            told.append(sum(max(map(goal.mutual_information, facets)) for goal in sought) / len(sought))
+        return torch.tensor(told)
 
 
 def _quantiles(encoded: np.ndarray) -> np.ndarray:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
+from autodl.contracts import ParameterLayout
 from autodl.optimizers._adam import direction, initial_moments
 from autodl.optimizers._flat import FlatOptimizer
+from autodl.optimizers._fused import FusedAdam
 from autodl.space import Choice, Float, Space
 
 
@@ -35,6 +38,10 @@ class Adam(FlatOptimizer):
         ),
     )
 
+    def __init__(self, layout: ParameterLayout) -> None:
+        super().__init__(layout)
+        self._fused = FusedAdam(layout, torch._fused_adam_)
+
     def initial_state(self, parameters: Tensor) -> dict[str, Tensor]:
         """Empty averages."""
         return initial_moments(parameters)
@@ -48,6 +55,9 @@ class Adam(FlatOptimizer):
         schedule: Tensor,
     ) -> None:
         """Add the decay to the gradient, then step along mean / sqrt(square), both freed of their bias."""
+        if self._fused.pays(parameters):
+            self._fused.update(parameters, gradients, state, settings, schedule)
+            return
         constants = self.constants(parameters)
         gradients.addcmul_(parameters, constants.decays * settings["weight_decay"])
         scale = direction(gradients, state, settings["beta1"], settings["beta2"], constants)

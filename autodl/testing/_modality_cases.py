@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from autodl.contracts import Modality
-from autodl.records import COLUMN_KINDS, Column, Schema
+from autodl.records import COLUMN_KINDS, Column, Schema, Task
 
 SCHEMA = Schema(tuple(Column(f"the {kind}", kind) for kind in COLUMN_KINDS))
 
@@ -42,6 +42,14 @@ def example_rows(folder: Path, count: int = 24) -> pd.DataFrame:
     for position, name in enumerate(frame):
         frame.loc[np.arange(count) % 7 == position % 6 + 1, name] = None
     return frame
+
+
+def example_targets(task: Task, rows: int, chance: np.random.Generator) -> np.ndarray:
+    """Return random targets as ``Task`` says that they look."""
+    if task.is_classification:
+        return chance.integers(0, len(task.classes), rows)
+    numbers = chance.normal(size=(rows, len(task.targets)) if task.further else rows)
+    return (numbers > 0).astype(np.float64) if task.kind == "multilabel" else numbers
 
 
 def strange_rows(folder: Path) -> pd.DataFrame:

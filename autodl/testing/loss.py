@@ -15,12 +15,20 @@ import torch
 from torch import Tensor
 
 from autodl.contracts import Loss
-from autodl.records import TaskKind
+from autodl.records import Task, TaskKind
 from autodl.space import Choice, Value
 from autodl.testing.encoder import edges
 
 MEMBERS, ROWS = 4, 12
-CLASS_COUNTS: dict[TaskKind, tuple[int, ...]] = {"binary": (30, 3), "multiclass": (20, 1, 0, 7), "regression": ()}
+CLASS_COUNTS: dict[TaskKind, tuple[int, ...]] = {"binary": (30, 3), "multiclass": (20, 1, 0, 7)}
+TASKS: dict[TaskKind, Task] = {
+    "binary": Task("y", "binary", ("no", "yes")),
+    "multiclass": Task("y", "multiclass", ("a", "b", "c", "d")),
+    "multilabel": Task("y", "multilabel", further=("z", "w")),
+    "regression": Task("y", "regression"),
+    "multioutput": Task("y", "multioutput", further=("z",)),
+    "quantile": Task("y", "quantile", quantiles=(0.1, 0.5, 0.9)),
+}
 
 
 @dataclass(frozen=True)
@@ -29,7 +37,7 @@ class Rows:
 
     Shape:
         outputs: members batch outputs
-        targets: members batch
+        targets: members batch, with several targets members batch targets
     """
 
     kind: TaskKind
@@ -40,19 +48,29 @@ class Rows:
     def drawn(cls, kind: TaskKind) -> Rows:
         """Return rows drawn with a fixed seed, in float64; each class occurs."""
         generator = torch.Generator().manual_seed(0)
-        classes = len(CLASS_COUNTS[kind])
-        outputs = torch.randn(MEMBERS, ROWS, classes or 1, generator=generator, dtype=torch.float64)
-        if not classes:
-            return cls(kind, outputs, torch.randn(MEMBERS, ROWS, generator=generator, dtype=torch.float64))
-        return cls(kind, outputs, torch.arange(MEMBERS * ROWS).view(MEMBERS, ROWS) % classes)
+        task = TASKS[kind]
+        outputs = torch.randn(MEMBERS, ROWS, task.n_outputs, generator=generator, dtype=torch.float64)
+        if task.is_classification:
+            return cls(kind, outputs, torch.arange(MEMBERS * ROWS).view(MEMBERS, ROWS) % task.n_outputs)
+        shape = (MEMBERS, ROWS) if len(task.targets) == 1 else (MEMBERS, ROWS, len(task.targets))
+        targets = torch.randn(shape, generator=generator, dtype=torch.float64)
+        return cls(kind, outputs, targets if task.is_numeric else (targets > 0).double())
 
     def predicted(self, distance: float, sharpness: float = 3.0) -> Tensor:
-        """Outputs that miss the target by a distance, or, where it is not 0, name another class."""
-        if self.kind == "regression":
-            return (self.targets + distance).unsqueeze(-1)
+        """Outputs that miss the target by a distance, or, where it is not 0, name another class or label."""
+        if TASKS[self.kind].is_numeric:
+            missed = self.targets + distance
+            return missed if self.kind == "multioutput" else missed.unsqueeze(-1).expand_as(self.outputs)
+        if self.kind == "multilabel":
+            return (2 * self.targets - 1) * (-sharpness if distance else sharpness)
         classes = self.outputs.shape[-1]
         named = (self.targets + 1) % classes if distance else self.targets
         return torch.nn.functional.one_hot(named, classes).double() * sharpness
+
+
+def instance(loss: type[Loss], kind: TaskKind) -> Loss:
+    """The loss for a task of that kind."""
+    return loss(TASKS[kind], torch.tensor(CLASS_COUNTS.get(kind, ())))
 
 
 def columns(settings: Sequence[Mapping[str, Value]], dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
@@ -72,7 +90,7 @@ class LossSuite:
     def cases(self, loss: type[Loss]) -> Iterator[tuple[Rows, Loss, dict[str, Tensor]]]:
         """Every task of the loss with every edge of its space."""
         return (
-            (Rows.drawn(kind), loss(torch.tensor(CLASS_COUNTS[kind])), columns([settings] * MEMBERS))
+            (Rows.drawn(kind), instance(loss, kind), columns([settings] * MEMBERS))
             for kind in sorted(loss.tasks)
             for settings in edges(loss.space)
         )
@@ -104,18 +122,19 @@ class LossSuite:
         """Members of different settings cost what each costs in a pack of its own."""
         corners = list(edges(loss.space))
         for kind in sorted(loss.tasks):
-            rows, instance = Rows.drawn(kind), loss(torch.tensor(CLASS_COUNTS[kind]))
+            rows, made = Rows.drawn(kind), instance(loss, kind)
             own = [corners[i % len(corners)] for i in range(MEMBERS)]
-            together = instance(rows.outputs, rows.targets, columns(own))
+            together = made(rows.outputs, rows.targets, columns(own))
             for i, settings in enumerate(own):
-                alone = instance(rows.outputs[i : i + 1], rows.targets[i : i + 1], columns([settings]))
+                alone = made(rows.outputs[i : i + 1], rows.targets[i : i + 1], columns([settings]))
                 torch.testing.assert_close(together[i : i + 1], alone, rtol=1e-12, atol=1e-12)
 
     def test_members_may_have_several_axes(self, cases: Iterator[tuple[Rows, Loss, dict[str, Tensor]]]) -> None:
         """Two axes of members are as good as one."""
         for rows, loss, settings in cases:
+            outputs, targets = (each.view(2, 2, *each.shape[1:]) for each in (rows.outputs, rows.targets))
             split = {name: value.view(2, 2, 1) for name, value in settings.items()}
-            values = loss(rows.outputs.view(2, 2, ROWS, -1), rows.targets.view(2, 2, ROWS), split)
+            values = loss(outputs, targets, split)
             torch.testing.assert_close(values.flatten(0, 1), loss(rows.outputs, rows.targets, settings))
 
     def test_gradients_are_right(self, cases: Iterator[tuple[Rows, Loss, dict[str, Tensor]]]) -> None:
@@ -136,7 +155,7 @@ class LossSuite:
         """With outputs of ±10,000 in any direction, right or wrong, and with perfect ones."""
         for rows, loss, settings in cases:
             own = {name: value.to(dtype) for name, value in settings.items()}
-            targets = rows.targets.to(dtype) if rows.kind == "regression" else rows.targets
+            targets = rows.targets if TASKS[rows.kind].is_classification else rows.targets.to(dtype)
             far = rows.outputs.sign() * 1e4
             for start in (far, -far, torch.full_like(far, 1e4), rows.predicted(0), rows.predicted(0, 1e4)):
                 outputs = start.to(dtype).requires_grad_()
@@ -148,11 +167,11 @@ class LossSuite:
     def test_a_perfect_prediction_costs_nothing(self, loss: type[Loss], costless: dict[str, Value]) -> None:
         """And no row costs less."""
         for kind in sorted(loss.tasks):
-            rows, instance = Rows.drawn(kind), loss(torch.tensor(CLASS_COUNTS[kind]))
+            rows, made = Rows.drawn(kind), instance(loss, kind)
             own = columns([costless] * MEMBERS)
-            perfect = instance(rows.predicted(0, sharpness=100.0), rows.targets, own)
+            perfect = made(rows.predicted(0, sharpness=100.0), rows.targets, own)
             torch.testing.assert_close(perfect, torch.zeros_like(perfect), rtol=0, atol=1e-12)
-            assert (instance(rows.outputs, rows.targets, own) >= -1e-12).all()
+            assert (made(rows.outputs, rows.targets, own) >= -1e-12).all()
 
     def test_a_worse_prediction_costs_more(self, cases: Iterator[tuple[Rows, Loss, dict[str, Tensor]]]) -> None:
         """At every edge of the space, on every row."""

@@ -26,11 +26,13 @@ from torch import Tensor
 from autodl.contracts import Modality, Noise
 from autodl.records import Column, InputSpec, Schema, Stored, Task
 from autodl.space import Choice, Dimension, Space, Value
-from autodl.testing._modality_cases import SCHEMA, example_rows, frozen, reloaded, strange_rows
+from autodl.testing._modality_cases import SCHEMA, example_rows, example_targets, frozen, reloaded, strange_rows
 from autodl.testing.encoder import edges
 
 CLASSES = Task("y", "multiclass", ("a", "b", "c"))
-NUMBER = Task("y", "regression", location=1.0, scale=2.0)
+NUMBER = Task("y", "regression")
+SEVERAL = Task("y", "multioutput", further=("z",))
+LABELS = Task("y", "multilabel", further=("z",))
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def fit_all(
 ) -> Fits:
     """Fit the modality for each input that it claims; at its default settings if none are given."""
     chance = np.random.default_rng(1)
-    targets = chance.integers(0, 3, len(rows)) if task.is_classification else chance.normal(size=len(rows))
+    targets = example_targets(task, len(rows), chance)
     found = []
     for columns in modality.claim(schema).values():
         fitted = modality(_named(schema, columns), **(settings or _structural(modality.space).defaults()))
@@ -101,7 +103,7 @@ class ModalitySuite:
         assert set(claimed) <= set(usable)
         assert modality.claim(Schema(())) == {}
 
-    @pytest.mark.parametrize("task", [CLASSES, NUMBER], ids=["classes", "number"])
+    @pytest.mark.parametrize("task", [CLASSES, NUMBER, SEVERAL, LABELS], ids=lambda task: task.kind)
     def test_spec_tells_the_tensor(self, modality: Any, schema: Any, rows: Any, strange: Any, task: Task) -> None:
         """At every edge of the structural knobs: shapes, names, masks and finite numbers, also of strange rows."""
         for settings in edges(_structural(modality.space)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -11,29 +12,17 @@ from torch import Tensor
 
 from autodl.contracts import Inputs
 from autodl.records import InputSpec, Stored, Task
+from autodl.tasks import TargetScale
 
 ENTRIES_PER_CHUNK = 4_000_000  # input numbers that all members together see at once when predicting
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
-    """Some rows on the device.
+class Fold:
+    """Which rows one member of a trial is fitted on, and which it is judged by; positions on the device."""
 
-    Attributes:
-        stored: Each input as kept in memory.
-        targets: ``(rows,)``: class index (int64) or standardised number.
-    """
-
-    stored: Mapping[str, Stored]
-    targets: Tensor
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def take(self, index: Tensor) -> Rows:
-        """Some of the rows, by position."""
-        stored = {name: Stored(each.values[index], each.present[index]) for name, each in self.stored.items()}
-        return Rows(stored, self.targets[index])
+    train: Tensor
+    validation: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,38 +30,95 @@ class TrainingData:
     """Everything a pack reads.
 
     Attributes:
-        train: Rows that weights are fitted on.
-        validation: Rows that epochs are judged by.
+        stored: Each input as kept in memory, all rows.
+        targets: ``(rows, …)``: class index (int64), or 0/1 targets.
+        seen: Scale name → ``(rows, …)``: numbers to predict as networks see them; empty where none are.
+        weights: ``(rows,)``: what each row counts in the loss; None where all count alike.
+        folds: One a member of each trial.
         specs: What each input looks like.
         task: What is predicted.
-        validation_targets: ``(rows,)``: class index, or number in the target's own unit, for the metric.
+        truth: ``(rows, …)``: targets in the user's own unit, for the metric.
         dtype: float32, or float64 for tests.
     """
 
-    train: Rows
-    validation: Rows
+    stored: Mapping[str, Stored]
+    targets: Tensor
+    seen: Mapping[str, Tensor]
+    weights: Tensor | None
+    folds: tuple[Fold, ...]
     specs: Mapping[str, InputSpec]
     task: Task
-    validation_targets: np.ndarray
+    truth: np.ndarray
     dtype: torch.dtype = torch.float32
 
     @property
+    def train_rows(self) -> int:
+        """Rows that every member trains on in an epoch: as many as the smallest fold has."""
+        return min(len(fold.train) for fold in self.folds)
+
+    @cached_property
+    def judged(self) -> Tensor:
+        """Positions of the rows that epochs are judged by, rising."""
+        positions: Tensor = torch.unique(torch.cat([fold.validation for fold in self.folds]))
+        return positions
+
+    @cached_property
+    def judged_truth(self) -> np.ndarray:
+        """Their targets, in the user's own unit."""
+        return np.asarray(self.truth[self.judged.cpu().numpy()])
+
+    @cached_property
+    def validation_index(self) -> Tensor:
+        """Each fold's validation rows, the short ones filled up with their last. Shape: folds rows."""
+        longest = max(len(fold.validation) for fold in self.folds)
+        filled = [
+            torch.cat([fold.validation, fold.validation[-1:].expand(longest - len(fold.validation))])
+            for fold in self.folds
+        ]
+        return torch.stack(filled)
+
+    @property
     def class_counts(self) -> Tensor:
-        """Training rows of each class; empty for regression."""
+        """Training rows of each class; empty unless a class is predicted."""
         if not self.task.is_classification:
             return torch.empty(0)
-        return torch.bincount(self.train.targets, minlength=self.task.n_outputs)
+        rows = torch.unique(torch.cat([fold.train for fold in self.folds]))
+        return torch.bincount(self.targets[rows], minlength=self.task.n_outputs)
 
-    def batch(self, rows: Rows, index: Tensor | slice) -> Inputs:
+    def batch(self, index: Tensor | slice) -> Inputs:
         """Rows as encoders see them; whole missing ones are all NaN. Shape: index → {input: *index *shape}."""
-        return {name: as_input(rows.stored[name], self.specs[name], self.dtype, index) for name in sorted(rows.stored)}
+        return {name: as_input(self.stored[name], self.specs[name], self.dtype, index) for name in sorted(self.stored)}
 
-    def chunks(self, rows: Rows, members: int) -> Iterator[Inputs]:
-        """All rows in order, as many at a time as memory bears."""
+    def goals(self, index: Tensor, scales: Sequence[str]) -> Tensor:
+        """What the loss compares with; each member sees numbers in its own scale. Shape: members batch → the same …."""
+        if not self.seen:
+            return self.targets[index]
+        if len(set(scales)) == 1:
+            return self.seen[scales[0]][index]
+        return torch.stack([self.seen[scale][rows] for scale, rows in zip(scales, index, strict=True)])
+
+    def collect(self, predictions: Tensor) -> Tensor:
+        """Each fold's predictions for ``validation_index`` → one a judged row, the mean where there are several.
+
+        Shape: folds rows … → judged ….
+        """
+        if len(self.folds) == 1:
+            return predictions[0]
+        rest = predictions.shape[2:]
+        total = predictions.new_zeros(len(self.judged), *rest)
+        count = predictions.new_zeros(len(self.judged))
+        for fold, own in zip(self.folds, predictions, strict=True):
+            place = torch.searchsorted(self.judged, fold.validation)
+            total.index_add_(0, place, own[: len(place)])
+            count.index_add_(0, place, torch.ones_like(place, dtype=count.dtype))
+        return total / count.view(-1, *[1] * len(rest))
+
+    def chunks(self, rows: int, members: int) -> Iterator[slice]:
+        """Slices of so many rows, as long as memory bears where that many members look at rows of their own."""
         widest = max(int(np.prod(spec.shape)) for spec in self.specs.values())
         size = int(np.clip(ENTRIES_PER_CHUNK // (members * widest), 64, 8192))
-        for start in range(0, len(rows), size):
-            yield self.batch(rows, slice(start, start + size))
+        for start in range(0, rows, size):
+            yield slice(start, start + size)
 
 
 def as_input(stored: Stored, spec: InputSpec, dtype: torch.dtype, index: Tensor | slice = slice(None)) -> Tensor:
@@ -88,39 +134,48 @@ def as_input(stored: Stored, spec: InputSpec, dtype: torch.dtype, index: Tensor 
     return x
 
 
+def side_by_side(inputs: Inputs) -> Tensor:
+    """All inputs of a row as one vector, in order of their names: what estimators read. Shape: → rows features."""
+    return torch.cat([inputs[name].flatten(1) for name in sorted(inputs)], dim=1)
+
+
 def training_data(
     stored: Mapping[str, Stored],
     specs: Mapping[str, InputSpec],
     targets: np.ndarray,
     task: Task,
-    parts: Sequence[np.ndarray],
+    folds: Sequence[tuple[np.ndarray, np.ndarray]],
     *,
     device: torch.device,
     dtype: torch.dtype = torch.float32,
+    weights: np.ndarray | None = None,
 ) -> TrainingData:
     """Move what a pack reads to the device, once.
 
     Args:
         stored: Each input, all rows.
         specs: What each input looks like.
-        targets: ``(rows,)``: class index or number, in the target's own unit.
+        targets: ``(rows, …)`` as ``Task`` says, in the target's own unit.
         task: What is predicted.
-        parts: Positions of the training and of the validation rows.
+        folds: Positions of the training and of the validation rows of each member of a trial.
         device: Where to.
         dtype: What encoders compute in.
+        weights: ``(rows,)``: what each row counts in the loss; None where all count alike.
     """
-    if task.is_classification:
-        known = torch.as_tensor(targets, dtype=torch.int64, device=device)
-    else:
-        known = torch.as_tensor((targets - task.location) / task.scale, dtype=dtype, device=device)
-    whole = Rows({name: Stored(s.values.to(device), s.present.to(device)) for name, s in stored.items()}, known)
-    train, validation = (whole.take(torch.as_tensor(part, device=device)) for part in parts)
+
+    def moved(values: np.ndarray, kind: torch.dtype) -> Tensor:
+        return torch.as_tensor(values, dtype=kind, device=device)
+
+    scales = (task.scales or (TargetScale(),)) if task.is_numeric else ()
     return TrainingData(
-        train=train,
-        validation=validation,
+        stored={name: Stored(s.values.to(device), s.present.to(device)) for name, s in stored.items()},
+        targets=moved(targets, torch.int64 if task.is_classification else dtype),
+        seen={scale.name: moved(scale.forward(targets), dtype) for scale in scales},
+        weights=None if weights is None else moved(weights, dtype),
+        folds=tuple(Fold(moved(train, torch.int64), moved(held, torch.int64)) for train, held in folds),
         specs={name: spec_on(spec, device, dtype) for name, spec in specs.items()},
         task=task,
-        validation_targets=np.asarray(targets)[parts[1]],
+        truth=np.asarray(targets),
         dtype=dtype,
     )
 
@@ -134,8 +189,26 @@ def spec_on(spec: InputSpec, device: torch.device, dtype: torch.dtype) -> InputS
     return replace(spec, offset=moved(spec.offset), scale=moved(spec.scale))
 
 
-def predictions(outputs: Tensor, task: Task) -> Tensor:
-    """Outputs → probabilities, or numbers in the target's own unit. Shape: … outputs → … classes, or … ."""
-    if task.is_classification:
-        return outputs.softmax(-1)
-    return outputs.squeeze(-1) * task.scale + task.location
+def predictions(outputs: Tensor, task: Task, scale: str = "none", copies: int = 1) -> Tensor:
+    """Outputs → predictions as ``Task`` says; quantiles are put in order, so that they never cross.
+
+    Shape: … outputs, or … copies outputs where a network has several heads → … classes, … targets or ….
+
+    Reference:
+        Chernozhukov, Fernández-Val, Galichon: Quantile and Probability Curves without Crossing, Econometrica 78
+        (2010), for putting quantiles in order.
+    """
+    if not task.is_numeric:
+        likely = outputs.softmax(-1) if task.is_classification else outputs.sigmoid()
+        return likely.mean(-2) if copies > 1 else likely
+    numbers = in_unit(outputs.mean(-2) if copies > 1 else outputs, task.scale(scale))
+    if task.kind == "quantile":
+        return numbers.sort(-1).values
+    return numbers.squeeze(-1) if task.kind == "regression" else numbers
+
+
+def in_unit(outputs: Tensor, scale: TargetScale) -> Tensor:
+    """``TargetScale.inverse`` for tensors. Shape: … numbers → the same."""
+    low, high, size, centre = (outputs.new_tensor(v) for v in (scale.low, scale.high, scale.scale, scale.location))
+    seen = outputs.clamp(low, high) * size + centre
+    return seen.exp() - scale.shift if scale.name == "log" else seen

@@ -13,7 +13,7 @@ _FULL_BATCH_ROWS = 1_000  # beyond, one update an epoch is too slow to be worth 
 TRAINING_SPACE = Space(
     batch_size=Choice(*_BATCH_SIZES, "full", default=256, limits=_BATCH_LIMITS, doc=_BATCH_DOC),
     schedule=Choice(
-        *("cosine", "constant", "one_cycle"),
+        *("cosine", "constant", "one_cycle", "flat_cosine", "coslog4"),
         per_member=True,
         doc="course of the learning rate over the training: falling to zero, level, or up and then down",
     ),
@@ -22,7 +22,7 @@ TRAINING_SPACE = Space(
         per_member=True,
         default=0.05,
         limits=(0.0, 0.9),
-        when={"schedule": ("cosine", "constant")},  # one cycle has a rise of its own
+        when={"schedule": ("cosine", "flat_cosine", "constant")},  # one cycle has a rise of its own
         doc="share of the training in which the learning rate rises from zero",
     ),
     clip=Choice(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -18,6 +19,8 @@ Conditions: TypeAlias = tuple[tuple[str, tuple[Value, ...]], ...]
 # What a configuration takes that does not say; where none of a room's names stands here, its first one.
 _USUAL = ("cnn", "mlp", "cross_entropy", "squared_error", "adamw", "concat")
 _FEWEST_COLUMNS = 4  # with fewer there is nothing to select
+_MOST_FEATURES = 4096  # beyond, a row is a large image or the like, and nothing for an estimator
+_ALL, _NETWORKS = "all", "networks"  # words that stand for models
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class SearchKnob:
         dimension: The range that is searched.
         when: It counts only where each of these paths has one of these values.
         widest: What may be asked for instead of ``dimension``; the dimension itself unless given.
+        of_estimator: Whether it belongs to scikit-learn's learners, not to the networks.
     """
 
     owner: tuple[str, ...]
@@ -37,6 +41,7 @@ class SearchKnob:
     dimension: Dimension
     when: Conditions = ()
     widest: Dimension = field(default=None)  # type: ignore[assignment]
+    of_estimator: bool = False
 
     def __post_init__(self) -> None:
         if self.widest is None:
@@ -62,16 +67,66 @@ def assemble(
 ) -> list[SearchKnob]:
     """Return all knobs of a search; see ``SearchSpace.build``."""
     specs = {name: spec for name, (_, spec) in sorted(inputs.items())}
+    named = _named(models)
+    encoders = _encoders(specs, named)
+    estimators = _estimators(task, rows, n_features(specs.values()), named, needed=not encoders)
     knobs: list[SearchKnob] = []
-    for name, encoders in _encoders(specs, models).items():
-        knobs += _input(name, inputs[name][0], specs[name], encoders)
-    knobs += _choice(("loss",), "", _losses(task), "what training makes small")
-    knobs += _choice(("optimizer",), "", _spaces(registry.optimizers), "rule that updates the weights")
-    if len(inputs) > 1:
-        knobs += _choice(("fusion",), "", _spaces(registry.fusions), "how the inputs' vectors become one")
-    knobs += _training(rows, specs)
+    for name, fitting in encoders.items():
+        knobs += _input(name, inputs[name][0], specs[name], fitting)
+    if encoders:
+        knobs += _choice(("loss",), "", _losses(task), "what training makes small")
+        knobs += _choice(("optimizer",), "", _spaces(registry.optimizers), "rule that updates the weights")
+        if len(inputs) > 1:
+            knobs += _choice(("fusion",), "", _spaces(registry.fusions), "how the inputs' vectors become one")
+        knobs += [*_training(rows, specs), *_target(("training",), task)]
+    if estimators:
+        learners = _choice(("estimator",), "", estimators, "scikit-learn learner that is tried beside the networks")
+        knobs += [replace(knob, of_estimator=True) for knob in (*learners, *_target(("estimator",), task))]
     _check_names(knobs)
     return knobs
+
+
+def n_features(specs: Iterable[InputSpec]) -> int:
+    """How many numbers a row is, its inputs side by side."""
+    return sum(math.prod(spec.shape) for spec in specs)
+
+
+def fitting_estimators(task: Task, rows: int, features: int) -> list[str]:
+    """The estimators that suit the task and so much data."""
+    if features > _MOST_FEATURES:
+        return []
+    loaded = {name: registry.estimators.load(name) for name in registry.estimators.names()}
+    return [name for name, each in loaded.items() if task.kind in each.tasks and each.accepts(rows, features)]
+
+
+def _named(models: Sequence[str] | None) -> frozenset[str] | None:
+    """The components that are searched, ``networks`` among them where it stands for all encoders; None for all."""
+    known = [*registry.encoders.names(), *_searchable(), _ALL, _NETWORKS]
+    for model in models or ():
+        if model not in known:
+            raise unknown_name("model", model, known)
+    return None if not models or _ALL in models else frozenset(models)
+
+
+def _searchable() -> dict[str, Space]:
+    """The estimators that have something to search."""
+    return {name: space for name, space in _spaces(registry.estimators).items() if space}
+
+
+def _estimators(
+    task: Task, rows: int, features: int, named: frozenset[str] | None, *, needed: bool
+) -> dict[str, Space]:
+    """The estimators to search among; with ``needed`` there is nothing else to search."""
+    fitting = fitting_estimators(task, rows, features)
+    spaces = _searchable()
+    found = {name: spaces[name] for name in fitting if name in spaces and (named is None or name in named)}
+    if needed and not found:
+        known = ", ".join(name for name in fitting if name in spaces) or "none"
+        raise SpaceError(
+            f"one of the models must suit the task and the data, however {', '.join(sorted(named or ()))} cannot take "
+            f"{task.kind} with {rows:,} rows × {features:,} features; estimators that can: {known}; or say networks"
+        )
+    return found
 
 
 def _input(name: str, modality: str, spec: InputSpec, encoders: Sequence[str]) -> list[SearchKnob]:
@@ -83,12 +138,12 @@ def _input(name: str, modality: str, spec: InputSpec, encoders: Sequence[str]) -
     return [choice, *_component((name, modality), registry.modalities.load(modality).space), *own]
 
 
-def _encoders(specs: Mapping[str, InputSpec], models: Sequence[str] | None) -> dict[str, list[str]]:
-    """The encoders to search among, for each input."""
+def _encoders(specs: Mapping[str, InputSpec], named: frozenset[str] | None) -> dict[str, list[str]]:
+    """The encoders to search among, for each input; empty where no network is asked for."""
     names = registry.encoders.names()
-    for model in models or ():
-        if model not in names:
-            raise unknown_name("encoder", model, names)
+    wanted = frozenset(names) if named is None or _NETWORKS in named else named & frozenset(names)
+    if not wanted:
+        return {}
     fitting = {
         name: [encoder for encoder in names if registry.encoders.load(encoder).accepts(spec)]
         for name, spec in specs.items()
@@ -99,15 +154,14 @@ def _encoders(specs: Mapping[str, InputSpec], models: Sequence[str] | None) -> d
                 f"input '{name}' must be accepted by an encoder, however none takes the shape {specs[name].shape}; "
                 "leave its columns out with --ignore"
             )
-    if not models:
-        return fitting
-    wanted = {name: [encoder for encoder in encoders if encoder in models] for name, encoders in fitting.items()}
-    if not any(wanted.values()):
+    found = {name: [encoder for encoder in encoders if encoder in wanted] for name, encoders in fitting.items()}
+    if not any(found.values()):
         known = "; ".join(f"{name}: {', '.join(encoders)}" for name, encoders in fitting.items())
         raise SpaceError(
-            f"one of the models must accept an input, however {', '.join(models)} accepts none; what fits is {known}"
+            "one of the models must accept an input, however "
+            f"{', '.join(sorted(wanted))} accepts none; what fits is {known}"
         )
-    return {name: wanted[name] or fitting[name] for name in fitting}
+    return {name: found[name] or fitting[name] for name in fitting}
 
 
 def _losses(task: Task) -> dict[str, Space]:
@@ -157,6 +211,15 @@ def _training(rows: int, specs: Mapping[str, InputSpec]) -> list[SearchKnob]:
     ]
     selects = any(len(spec.shape) == 1 and len(spec.columns) >= _FEWEST_COLUMNS for spec in specs.values())
     return [knob for knob in knobs if selects or knob.name != "features"]
+
+
+def _target(owner: tuple[str, ...], task: Task) -> list[SearchKnob]:
+    """The knob that says how a number to predict is seen, where there is more than one way."""
+    names = [scale.name for scale in task.scales]
+    if task.kind != "regression" or "log" not in names:
+        return []
+    doc = "how the target is seen: as it is, or its logarithm"
+    return [SearchKnob(owner, "target", Choice("none", "log", per_member=owner == ("training",), doc=doc))]
 
 
 def _check_names(knobs: Sequence[SearchKnob]) -> None:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     import numpy as np
     import optuna
 
+NEAR = 0.1  # share of a range that a neighbour lies off, in the mean of squares
+ANOTHER = 0.2  # how often a neighbour has another option
+
 
 def only_value(dimension: Dimension) -> Value | None:
     """Return the value of a range that has one only, else None."""
@@ -91,6 +94,24 @@ def draw(dimension: Dimension, generator: np.random.Generator) -> Value:
         math.exp(generator.uniform(math.log(low), math.log(high))) if dimension.log else generator.uniform(low, high)
     )
     return nearest_value(dimension, float(number))
+
+
+def near(dimension: Dimension, value: Value, generator: np.random.Generator, step: float = NEAR) -> Value:
+    """Draw a value near another: a number some steps off, now and then another option.
+
+    Args:
+        dimension: The range.
+        value: Where it is drawn near.
+        generator: Of the chance.
+        step: Standard deviation, as a share of the (logarithmic) range.
+    """
+    if isinstance(dimension, Choice):
+        return draw(dimension, generator) if generator.random() < ANOTHER else value
+    assert not isinstance(value, str), "internal error: a word in a range"
+    off = step * generator.standard_normal()
+    if not dimension.log:
+        return nearest_value(dimension, value + off * (dimension.high - dimension.low))
+    return nearest_value(dimension, math.exp(math.log(value) + off * math.log(dimension.high / dimension.low)))
 
 
 def _is_number(value: Any) -> bool:

@@ -63,15 +63,25 @@ def epoch_seconds(specs: Mapping[str, InputSpec], rows: int, batch: int) -> floa
     return seconds
 
 
-def full_epochs(specs: Mapping[str, InputSpec], rows: int, batch: int, seconds: float | None) -> int:
-    """Epochs of a whole training: enough updates, and short enough that a worker can do a few in the time."""
+def full_epochs(
+    specs: Mapping[str, InputSpec], rows: int, batch: int, seconds: float | None, one_epoch: float | None = None
+) -> int:
+    """Epochs of a whole training: enough updates, and short enough that a worker can do a few in the time.
+
+    Args:
+        specs: What each input looks like.
+        rows: Rows that a network trains on.
+        batch: Rows of an update.
+        seconds: The budget.
+        one_epoch: Seconds that an epoch of a trial with all its folds takes; None guesses that of one network.
+    """
     updates = max(1, rows // batch)
     epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(UPDATES / updates)))
     if any(len(spec.shape) == 1 for spec in specs.values()):
         epochs = max(epochs, 3 * FEWEST_EPOCHS)
     if seconds is None:
         return epochs
-    affordable = seconds / FULL_TRAININGS / epoch_seconds(specs, rows, batch)
+    affordable = seconds / FULL_TRAININGS / (one_epoch or epoch_seconds(specs, rows, batch))
     return max(1, min(epochs, math.floor(affordable)))
 
 
@@ -79,7 +89,7 @@ def pack_size(one_epoch: float, epochs: int, seconds: float | None, largest: int
     """Members of a new pack: fewer where its first rung would take more than a twentieth of the time.
 
     Args:
-        one_epoch: Seconds of an epoch of one network, as ``epoch_seconds`` guesses.
+        one_epoch: Seconds of an epoch of one trial, all its folds.
         epochs: Length of a whole training.
         seconds: The budget.
         largest: What the device bears.

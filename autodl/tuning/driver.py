@@ -1,7 +1,8 @@
 """The driver: owns all trials, decides what trains next, and hears what became of it.
 
 while there is time: give free workers a job → hear → journal → tell the listener
-a job is: what a dead worker left · what an earlier session left · trials that may pass their rung · a new pack
+a job is: what a dead worker left · what an earlier session left · an estimator, if it is its turn · trials that may
+pass their rung · a new pack of networks
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from autodl.tuning.budget import Clock
 from autodl.tuning.events import EpochDone, Listener, PackStarted, Said, TrialChanged
 from autodl.tuning.executors.job import Executor, Message, PackJob
 from autodl.tuning.prepared import Prepared
-from autodl.tuning.proposals import Proposer
-from autodl.tuning.rungs import REDUCTION, next_rung, promotable, rung_epochs
+from autodl.tuning.proposals import Params, Proposer
+from autodl.tuning.rungs import N_RUNGS, REDUCTION, next_rung, promotable, rung_epochs
 from autodl.tuning.tidy import tidy
 from autodl.tuning.trials import Trials
+from autodl.tuning.turns import Turns
 
 MOST_ATTEMPTS = 2  # a pack whose worker died is tried again; its members alone after that
 LAST_PHASE = 0.25  # share of the time in which what has begun goes before what is new
@@ -45,6 +47,8 @@ class Plan:
         threads: Of each worker.
         bf16: Whether convolutions are computed in bfloat16.
         alone: Says of a configuration whether it trains alone.
+        latency: Whether workers time predictions.
+        rungs: How often a trial waits on its way.
     """
 
     epochs: int
@@ -56,6 +60,8 @@ class Plan:
     threads: int
     bf16: bool
     alone: Callable[[TrialConfig], bool]
+    latency: bool = False
+    rungs: int = N_RUNGS
 
 
 class Driver:
@@ -64,7 +70,8 @@ class Driver:
     Args:
         plan: What does not change.
         trials: All trials, those of earlier sessions included.
-        proposer: Where new ones come from.
+        proposer: Where new networks come from.
+        turns: Says when an estimator is next.
         prepared: Makes the rows that a configuration asks for.
         executor: Where packs train.
         clock: How much time is left.
@@ -77,6 +84,7 @@ class Driver:
         plan: Plan,
         trials: Trials,
         proposer: Proposer,
+        turns: Turns,
         prepared: Prepared,
         executor: Executor,
         *,
@@ -84,12 +92,13 @@ class Driver:
         listener: Listener,
         stop: threading.Event,
     ) -> None:
-        self.plan, self.trials, self.proposer, self.prepared = plan, trials, proposer, prepared
+        self.plan, self.trials, self.proposer, self.turns, self.prepared = plan, trials, proposer, turns, prepared
         self.executor, self.clock, self.listener, self.stop = executor, clock, listener, stop
-        self.levels = rung_epochs(plan.epochs)
+        self.levels = rung_epochs(plan.epochs, plan.rungs)
         self._jobs = 0
         self._tidied = 0
         self._again: deque[PackJob] = deque()
+        self._given: dict[int, PackJob] = {}
         self._left_over = [number for number, e in trials.entries.items() if e.record.state == "running"]
 
     def run(self) -> None:
@@ -103,9 +112,9 @@ class Driver:
                 self._tidied = len(self.trials.entries)
                 tidy(self.prepared.run, self.trials.records, self.trials.metric.greater_is_better)
         if not self.stop.is_set():
-            self._wait(FIRST_ANSWER_SECONDS, lambda: self.trials.best is not None)
+            self._wait(FIRST_ANSWER_SECONDS, lambda: self.turns.answered)
         self.executor.stop()
-        self._wait(self.clock.reserve / 2 + 1.0)
+        self._wait(max(1.0, self.clock.reserve / 2), lambda: not self._networks_run())
 
     def _over(self) -> bool:
         """Whether no more is to be started; without any job yet there is none that could give an answer."""
@@ -116,6 +125,11 @@ class Driver:
         end = time.monotonic() + seconds
         while self.executor.running and not enough() and time.monotonic() < end:
             self._hear(self.executor.poll(POLL_SECONDS))
+
+    def _networks_run(self) -> bool:
+        """Whether any is under way that will report; an estimator may hear too late that it is to stop."""
+        jobs = self.executor.running.values()
+        return any(config.estimator is None for job in jobs for config in job.members.values())
 
     def _fill(self) -> None:
         if self.plan.lockstep and self.executor.running:
@@ -131,7 +145,14 @@ class Driver:
             return self._again.popleft()
         if self._left_over:
             return self._resume()
-        return self._promotion() or self._new()
+        return self._estimator() or self._promotion() or self._new()
+
+    def _estimator(self) -> PackJob | None:
+        """An estimator's trial; the very first job is one of networks, where there are any."""
+        if self._jobs == 0 and not self.turns.alone:
+            return None
+        numbers = self.turns.take(self.clock.left(), exhausted=self._exhausted())
+        return self._job(numbers) if numbers else None
 
     def _resume(self) -> PackJob:
         """Trials that were training when an earlier session ended, as far as one pack can hold them."""
@@ -146,7 +167,8 @@ class Driver:
         last = self._exhausted() or self.clock.share_left() < LAST_PHASE
         share = 2 / REDUCTION if last else 1 / REDUCTION
         better = self.trials.metric.greater_is_better
-        chosen = promotable(self.trials.records, self.levels, better, share)
+        networks = [known.record for known in self.trials.networks]
+        chosen = promotable(networks, self.levels, better, share, two=self.trials.cost is not None)
         if not chosen and self._exhausted() and not self.executor.running:
             chosen = self._best_waiting()
         if not chosen:
@@ -157,26 +179,28 @@ class Driver:
 
     def _best_waiting(self) -> list[TrialRecord]:
         """Where too few trials were started for a third to be anybody, the best one still goes to the end."""
-        if any(record.state == "complete" for record in self.trials.records):
+        networks = [known.record for known in self.trials.networks]
+        if any(record.state == "complete" for record in networks):
             return []
-        best = self.trials.best
+        best = self.trials.best_of(networks)
         return [best] if best is not None and best.state == "paused" else []
 
     def _new(self) -> PackJob | None:
-        if self._exhausted():
+        if self._exhausted() or self.turns.alone:
             return None
-        left = math.inf if self.plan.trials is None else self.plan.trials - len(self.trials.entries)
+        left = math.inf if self.plan.trials is None else self.plan.trials - self.trials.searched
         size = int(min(self.plan.pack_size, left))
         elapsed = math.inf if self.plan.lockstep else time.time() - self.clock.started
         pack = self.proposer.packs
-        proposals = self.proposer.pack(size, self.trials.known, elapsed)
-        config = self.proposer.space.config(proposals[0].params, self.plan.epochs, 0)
-        proposals = proposals[: self._size(config)]
-        numbers = self.trials.start(proposals, self.proposer.space, pack, self.plan.epochs, self.plan.seed)
-        return self._job(numbers)
+        proposals = self.proposer.pack(size, self.trials.networks, elapsed)
+        proposals = proposals[: self._size(self._build(proposals[0].params, 0))]
+        return self._job(self.trials.start(proposals, self._build, pack, self.plan.seed))
+
+    def _build(self, params: Params, seed: int) -> TrialConfig:
+        return self.proposer.space.config(params, self.plan.epochs, seed)
 
     def _exhausted(self) -> bool:
-        return self.plan.trials is not None and len(self.trials.entries) >= self.plan.trials
+        return self.plan.trials is not None and self.trials.searched >= self.plan.trials
 
     def _size(self, config: TrialConfig) -> int:
         return 1 if self.plan.alone(config) else self.plan.pack_size
@@ -189,16 +213,18 @@ class Driver:
             members={record.number: record.config for record in records},
             inputs=self.prepared.keys(records[0].config),
             epoch=records[0].epoch,
-            until=next_rung(records[0].epoch, self.levels),
+            until=1 if records[0].config.estimator else next_rung(records[0].epoch, self.levels),
             deadline=self._deadline(),
             device=self.plan.device,
             threads=self.plan.threads,
             bf16=self.plan.bf16,
+            latency=self.plan.latency,
+            room=self._size(records[0].config),
         )
 
     def _deadline(self) -> float | None:
         """When a job must stop inside its epoch; the first ones get a moment whatever the clock says."""
-        if self.clock.training_deadline is None or self.trials.best is not None:
+        if self.clock.training_deadline is None or self.turns.answered:
             return self.clock.training_deadline
         return max(self.clock.training_deadline, time.time() + FIRST_TRAINING_SECONDS)
 
@@ -213,6 +239,7 @@ class Driver:
         self.trials.running(numbers)
         what = describe(next(iter(job.members.values())))
         self.listener(PackStarted(numbers, what, job.epoch, job.until))
+        self._given[job.id] = job
         self.executor.submit(job)
 
     def _hear(self, messages: Sequence[Message]) -> None:
@@ -225,8 +252,34 @@ class Driver:
                     self.listener(EpochDone(tuple(message["numbers"]), message["epoch"], tuple(message["scores"])))
                 case "said":
                     self.listener(Said(message["text"]))
+                case "free":
+                    self._top_up(message["job"], message["slots"])
+                case "done":
+                    self._done(self._given.pop(message["job"]))
                 case "lost":
+                    self._given.pop(message["job"].id, None)
                     self._lost(message["job"], message["reason"])
+
+    def _top_up(self, number: int, slots: int) -> None:
+        """A pack has room: new trials of its structure join it, unless what has begun goes first."""
+        job = self._given.get(number)
+        late = self._over() or self.clock.share_left() < LAST_PHASE
+        if job is None or late or self.plan.lockstep or self._exhausted():
+            return
+        left = math.inf if self.plan.trials is None else self.plan.trials - self.trials.searched
+        entry = self.trials.entries[next(iter(job.members))]
+        proposals = self.proposer.joining(entry.params, self.trials.networks, int(min(slots, left)))
+        numbers = self.trials.start(proposals, self._build, entry.pack, self.plan.seed)
+        fresh = {number: self.trials.entries[number].record.config for number in numbers}
+        job = replace(job, members={**job.members, **fresh})
+        self._given[job.id] = job
+        self.executor.join(job, self.levels[0], numbers)
+
+    def _done(self, job: PackJob) -> None:
+        """Nothing more comes of a job: trials that came too late to join it are trained in one of their own."""
+        late = {n: c for n, c in job.members.items() if self.trials.entries[n].record.state == "running"}
+        if late:
+            self._again.append(replace(job, id=self._job_number(), members=late, epoch=0, until=self.levels[0]))
 
     def _lost(self, job: PackJob, reason: str) -> None:
         """A worker died: what it had not finished starts again from its checkpoints; in the end one by one."""

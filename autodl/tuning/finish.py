@@ -1,27 +1,63 @@
-"""The end of a search: choose members on validation rows, touch the test rows once, save the predictor."""
+"""The end of a search: choose members on rows they were not fitted on, touch the test rows once, save the predictor."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from safetensors.torch import load_file
 
-from autodl.ensemble import STEADY_MODELS, greedy_weights, steadied
 from autodl.errors import RunError
 from autodl.fitted import FittedMember
+from autodl.intervals import bootstrap_interval, fit_conformal
 from autodl.leaderboard import Leaderboard, describe
-from autodl.metrics import METRICS, Metric
+from autodl.metrics import Metric, fitting
 from autodl.predictor import Predictor
 from autodl.records import InputSpec, Task, TrialRecord
+from autodl.training.device import resolve_device
 from autodl.tuning.budget import Clock
+from autodl.tuning.choosing import Chosen, cheapest_as_good, choose, pareto_front
+from autodl.tuning.options import SearchOptions
 from autodl.tuning.prepared import Prepared
+from autodl.tuning.refitting import Refitter
 from autodl.tuning.run_folder import RunFolder, provenance
-from autodl.tuning.tensors import TARGETS, read_targets
-from autodl.tuning.trials import Trials
+from autodl.tuning.tensors import TARGETS, Goals, read_goals
+from autodl.tuning.trials import BASELINE, Trials
+
+COVERAGE = 0.9  # of the intervals whose honesty the summary tells
+
+
+@dataclass(frozen=True, eq=False)
+class Ending:
+    """What the end of a search needs to know.
+
+    Attributes:
+        run: The run.
+        trials: All trials; nothing trains any more.
+        prepared: Rows and modalities.
+        options: What the user said.
+        clock: How much time is left.
+        state: ``finished`` or ``stopped``.
+        searched: Names of the estimators that the user lets predict; baselines beside them only stand in the board.
+        sampler_seconds: What proposing trials took.
+    """
+
+    run: RunFolder
+    trials: Trials
+    prepared: Prepared
+    options: SearchOptions
+    clock: Clock
+    state: str
+    searched: frozenset[str]
+    sampler_seconds: float
+
+    @property
+    def two(self) -> bool:
+        """Whether a second objective is minimised."""
+        return self.trials.cost is not None
 
 
 def members_at_most(specs: Mapping[str, InputSpec]) -> int:
@@ -29,78 +65,55 @@ def members_at_most(specs: Mapping[str, InputSpec]) -> int:
     return 5 if any(len(spec.shape) > 1 for spec in specs.values()) else 16
 
 
-def finish(
-    run: RunFolder, trials: Trials, prepared: Prepared, clock: Clock, state: str, sampler_seconds: float
-) -> dict[str, Any]:
+def finish(end: Ending) -> dict[str, Any]:
     """Save predictor and leaderboard, and return the summary that run.json holds too.
 
     Raises:
         RunError: No trial has a score: the reasons are listed.
     """
-    task, metric = prepared.dataset.task, trials.metric
-    chosen, weights, validation = choose(run, trials.records, metric, members_at_most(prepared.specs))
-    shares = {record.number: float(weight) for record, weight in zip(chosen, weights, strict=True)}
-    board = Leaderboard(trials.records, metric.name, metric.greater_is_better, shares)
+    run, trials = end.run, end.trials
+    goals = read_goals(run.data(TARGETS))
+    chosen = _chosen(end, goals)
+    shares = {} if chosen is None else {r.number: float(w) for r, w in zip(chosen.records, chosen.weights, strict=True)}
+    front = pareto_front(trials.records, trials.metric) if end.two else []
+    better = trials.metric.greater_is_better
+    board = Leaderboard(trials.records, trials.metric.name, better, shares, frozenset(r.number for r in front))
     board.to_csv(run.path / "leaderboard.csv")
-    if not chosen:
+    if chosen is None:
         run.write(state="failed", failures=failures(trials.records))
         raise RunError(no_answer(trials.records))
-    targets, _, train = read_targets(run.data(TARGETS))
-    scores = {"validation": score_all(task, targets[train:], validation)}
-    predictor = assemble(run, prepared, chosen, weights, board)
-    test = prepared.dataset.split.test
-    told = predictor.predict_frame(prepared.dataset.frame.iloc[test])
-    scores["test"] = score_all(task, prepared.dataset.targets[test], told)
-    best = board.best
-    assert best is not None, "internal error: members but no best"
-    summary = {
-        "state": state,
-        "trials": dict(Counter(record.state for record in trials.records)),
-        "metric": metric.name,
-        "best": {"number": best.number, "score": best.score, "what": describe(best.config)},
-        **scores,
-        "members": {str(number): share for number, share in shares.items()},
-        "columns": list(predictor.columns),
-        "failures": failures(trials.records),
-        "sampler_seconds": round(sampler_seconds, 3),
-        "seconds": round(time.time() - clock.started, 2),
-    }
-    predictor.scores = scores
+    predictor = assemble(end, chosen, goals, board)
+    summary = _summary(end, chosen, goals, predictor)
+    predictor.scores = {"validation": summary["validation"], "test": summary["test"]}
     predictor.facts = {"summary": summary, "notes": run.read()["notes"], **provenance()}
     predictor.save(run.predictor)
-    summary["seconds"] = round(time.time() - clock.started, 2)
+    summary["seconds"] = round(time.time() - end.clock.started, 2)
     run.write(**summary)
     return summary
 
 
-def choose(
-    run: RunFolder, records: Sequence[TrialRecord], metric: Metric, most: int
-) -> tuple[list[TrialRecord], np.ndarray, np.ndarray]:
-    """The trials that predict together, their weights, and what they predict for the validation rows."""
-    sign = -1.0 if metric.greater_is_better else 1.0
-    scored = sorted((sign * r.score, r.number, r) for r in records if r.score is not None and r.state != "failed")
-    candidates = [record for _, _, record in scored[:25]]
-    if not candidates:
-        return [], np.empty(0), np.empty(0)
-    files = [run.trial(record.number) / "predictions.safetensors" for record in candidates]
-    predictions = np.stack([load_file(file)["predictions"].double().numpy() for file in files])
-    targets, _, train = read_targets(run.data(TARGETS))
-    chosen = greedy_weights(predictions, targets[train:], metric, size=most)
-    weights = steadied(chosen, predictions, targets[train:], min(most, STEADY_MODELS))
-    used = np.flatnonzero(weights)
-    blend = np.tensordot(weights[used], predictions[used], axes=1)
-    return [candidates[index] for index in used], weights[used], blend
+def _chosen(end: Ending, goals: Goals) -> Chosen | None:
+    """The trials that predict: an ensemble, the best one, or the cheapest that is as good."""
+    metric = end.trials.metric
+    allowed = [r for r in end.trials.records if r.config.estimator is None or r.config.estimator.name in end.searched]
+    most = 1 if end.options.single else members_at_most(end.prepared.specs)
+    if end.two:
+        cheapest = cheapest_as_good(end.run, allowed, goals, metric)
+        allowed, most = ([cheapest] if cheapest else allowed), 1
+    return choose(end.run, allowed, goals, metric, most=most, seed=end.options.seed)
 
 
-def assemble(
-    run: RunFolder, prepared: Prepared, chosen: Sequence[TrialRecord], weights: np.ndarray, board: Leaderboard
-) -> Predictor:
+def assemble(end: Ending, chosen: Chosen, goals: Goals, board: Leaderboard) -> Predictor:
     """The predictor of some trials' best epochs."""
-    dataset = prepared.dataset
+    prepared, dataset = end.prepared, end.prepared.dataset
+    again = end.options.refit or end.options.single
+    device = resolve_device(end.options.device)
+    refit = Refitter(end.run, prepared, goals, end.clock, device) if again else None
     members = []
-    for record, weight in zip(chosen, weights, strict=True):
+    for record, weight in zip(chosen.records, chosen.weights, strict=True):
         prepared.keys(record.config)
-        tensors = load_file(run.trial(record.number) / "weights.safetensors")
+        whole = refit.weights(record) if refit else None
+        tensors = whole if whole is not None else load_file(end.run.trial(record.number) / "weights.safetensors")
         members.append(FittedMember(record.number, record.config, tensors, float(weight)))
     return Predictor(
         task=dataset.task,
@@ -110,13 +123,52 @@ def assemble(
         specs=prepared.specs,
         leaderboard=board,
         root=dataset.root,
+        calibration=chosen.calibration,
+        conformal=fit_conformal(chosen.predictions, goals.judged_targets, dataset.task),
     )
 
 
-def score_all(task: Task, targets: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
-    """Every metric that fits the task."""
-    fitting = {name: metric for name, metric in METRICS.items() if task.kind in metric.tasks}
-    return {name: float(metric.function(targets, predictions)) for name, metric in fitting.items()}
+def _summary(end: Ending, chosen: Chosen, goals: Goals, predictor: Predictor) -> dict[str, Any]:
+    """What the search came to; here the test rows are touched, once."""
+    dataset, metric, records = end.prepared.dataset, end.trials.metric, end.trials.records
+    test = dataset.split.test
+    told = predictor.predict_frame(dataset.frame.iloc[test])
+    truth = dataset.targets[test]
+    best = predictor.leaderboard.best
+    assert best is not None, "internal error: members but no best"
+    return {
+        "state": end.state,
+        "trials": dict(Counter(record.state for record in records)),
+        "metric": metric.name,
+        "best": {"number": best.number, "score": best.score, "what": describe(best.config)},
+        "validation": predictor.scored(chosen.predictions, goals.judged_targets),
+        "test": predictor.scored(told, truth),
+        "test_interval": {
+            each.name: bootstrap_interval(
+                each.function, truth, predictor.calibration.judged(told, each), seed=end.options.seed
+            )
+            for each in _headline(dataset.task, metric)
+        },
+        "test_coverage": predictor.coverage(told, truth, COVERAGE),
+        "baselines": {
+            record.config.estimator.name: record.score
+            for record in records
+            if record.source == BASELINE and record.config.estimator
+        },
+        "members": {str(member.number): member.share for member in predictor.members},
+        "networks": len(predictor.networks),
+        "columns": list(predictor.columns),
+        "failures": failures(records),
+        "sampler_seconds": round(end.sampler_seconds, 3),
+        "seconds": round(time.time() - end.clock.started, 2),
+    }
+
+
+def _headline(task: Task, metric: Metric) -> list[Metric]:
+    """The metric that steered, and the one that people ask for."""
+    usual = fitting(task)
+    names = dict.fromkeys([metric.name, *(name for name in ("accuracy", "r2") if name in usual)])
+    return [usual[name] for name in names]
 
 
 def failures(records: Sequence[TrialRecord]) -> dict[str, int]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 
 from autodl import registry
 from autodl.contracts import Modality
@@ -16,7 +14,7 @@ from autodl.errors import DataError, PluginError
 from autodl.fitted import modality_key, structural_settings
 from autodl.records import Column, Component, InputSpec, TrialConfig
 from autodl.tuning.run_folder import RunFolder
-from autodl.tuning.tensors import TARGETS, save_tensors, write_input
+from autodl.tuning.tensors import TARGETS, Goals, write_goals, write_input
 
 
 class Prepared:
@@ -39,12 +37,13 @@ class Prepared:
         self.problems: dict[str, tuple[tuple[int, str, str], ...]] = {}
 
     def write_targets(self) -> None:
-        """Write what is predicted, training rows first."""
-        split = self.dataset.split
-        targets = self.dataset.targets[np.concatenate([split.train, split.validation])]
-        tensors = {TARGETS: torch.as_tensor(targets)}
-        meta = {"task": json.dumps(self.dataset.task.to_json()), "train": str(len(split.train))}
-        save_tensors(tensors, self.run.data(TARGETS), meta)
+        """Write what is predicted, and which rows are for what."""
+        dataset, split = self.dataset, self.dataset.split
+        place = np.full(len(dataset.targets), -1)
+        place[split.rows] = np.arange(len(split.rows))
+        folds = tuple((np.sort(place[train]), np.sort(place[held])) for train, held in split.folds)
+        weights = None if dataset.weights is None else dataset.weights[split.rows]
+        write_goals(self.run.data(TARGETS), Goals(dataset.targets[split.rows], dataset.task, folds, weights))
 
     def defaults(self) -> dict[str, tuple[str, InputSpec]]:
         """For each input its modality and what it looks like at the modality's default settings."""
@@ -66,7 +65,7 @@ class Prepared:
             split, frame = self.dataset.split, self.dataset.frame
             train = frame.iloc[split.train]
             spec = modality.fit(train, self.dataset.targets[split.train], self.dataset.task, self.seed)
-            rows = np.concatenate([split.train, split.validation])
+            rows = split.rows
             started = time.perf_counter()
             stored = modality.transform(frame.iloc[rows])
             self.seconds = max(self.seconds, time.perf_counter() - started)

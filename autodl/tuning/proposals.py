@@ -26,7 +26,7 @@ import numpy as np
 
 from autodl.records import TrialRecord
 from autodl.space import Value
-from autodl.tuning._dimensions import default_value
+from autodl.tuning._dimensions import default_value, near
 from autodl.tuning.portfolio import portfolio
 from autodl.tuning.search_space import SearchSpace
 
@@ -71,15 +71,19 @@ class Proposer:
         greater_is_better: Which scores are good.
         seed: Of all chance.
         proposed: Packs that were proposed before, in an earlier session.
+        two: Whether cost is made small beside the score.
     """
 
-    def __init__(self, space: SearchSpace, greater_is_better: bool, seed: int, proposed: int = 0) -> None:
+    def __init__(
+        self, space: SearchSpace, greater_is_better: bool, seed: int, proposed: int = 0, *, two: bool = False
+    ) -> None:
         self.space = space
+        self.two = two
         self.sign = -1.0 if greater_is_better else 1.0
         self.seed = seed
         self.packs = proposed
         self.seconds = 0.0
-        self._portfolio = _structures(space, portfolio(space))
+        self._portfolio = _structures(space, portfolio(space)) if space.has_networks else []
 
     def pack(self, size: int, known: Sequence[Known], elapsed: float = math.inf) -> list[Proposal]:
         """Propose the members of the next pack, all of one structure.
@@ -103,10 +107,37 @@ class Proposer:
         self.seconds += time.perf_counter() - started
         return proposals
 
+    def joining(self, leader: Params, known: Sequence[Known], count: int) -> list[Proposal]:
+        """Propose members for a pack that trains already and has room, of its structure.
+
+        Half of them are near the best of that structure, the others random.
+        """
+        generator = np.random.default_rng([self.seed, self.packs, len(known)])
+        fixed = self.space.structural(leader)
+        scored = [each for each in known if each.record.score is not None]
+        alike = [each for each in scored if self.space.structural(each.params) == fixed]
+        best = min(alike, key=self._loss).params if alike else leader
+        return [
+            *self._neighbours(best, generator, (count + 1) // 2),
+            *self._relatives(best, generator, count // 2),
+        ]
+
     def _from_portfolio(self, generator: np.random.Generator, size: int) -> list[Proposal]:
         entries = self._portfolio[self.packs][:size]
         own = [Proposal(entry, "portfolio") for entry in entries]
-        return own + self._relatives(entries[0], generator, size - len(own))
+        return own + self._neighbours(entries[0], generator, size - len(own))
+
+    def _neighbours(self, leader: Params, generator: np.random.Generator, count: int) -> list[Proposal]:
+        """Members for a known-good leader's structure: what they may differ in lies near its own values."""
+        fixed = self.space.structural(leader)
+        found = []
+        for _ in range(count):
+            wishes = {
+                path: value if path in fixed else near(self.space.knobs[path].dimension, value, generator)
+                for path, value in leader.items()
+            }
+            found.append(Proposal(self.space.nearest(wishes), "random"))
+        return found
 
     def _relatives(self, leader: Params, generator: np.random.Generator, count: int) -> list[Proposal]:
         """Random members for a leader's structure."""
@@ -144,7 +175,7 @@ class Proposer:
             sampler: Any = optuna.samplers.TPESampler(seed=seed, group=True, n_startup_trials=0)
             if fixed:
                 sampler = optuna.samplers.PartialFixedSampler(fixed_params=fixed, base_sampler=sampler)
-            study = optuna.create_study(sampler=sampler)
+            study = optuna.create_study(sampler=sampler, directions=["minimize"] * (1 + self.two))
             study.add_trials([self._told(each, structural) for each in known])
             found = []
             for _ in range(count):
@@ -159,11 +190,16 @@ class Proposer:
         ranges = self.space.distributions(known.params)
         if structural:
             ranges = {path: r for path, r in ranges.items() if not self.space.knobs[path].dimension.per_member}
-        done = known.record.state == "complete"
+        params = {path: known.params[path] for path in ranges}
         states = optuna.trial.TrialState
+        if self.two:  # Optuna prunes no trials of two objectives
+            cost = known.record.cost
+            values = [self._loss(known), math.inf if cost is None else cost]
+            return optuna.trial.create_trial(state=states.COMPLETE, params=params, distributions=ranges, values=values)
+        done = known.record.state == "complete"
         return optuna.trial.create_trial(
             state=states.COMPLETE if done else states.PRUNED,
-            params={path: known.params[path] for path in ranges},
+            params=params,
             distributions=ranges,
             value=self._loss(known),
             intermediate_values={} if done else {known.record.epoch: self._loss(known)},

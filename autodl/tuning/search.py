@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import math
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,26 +17,26 @@ from autodl import own, registry
 from autodl.data.dataset import DataOptions, Dataset, load_dataset
 from autodl.errors import AutoDLError, RunError
 from autodl.metrics import Metric, default_metric, get_metric
-from autodl.records import InputSpec, TrialConfig
-from autodl.training.device import bf16_pays, resolve_device
-from autodl.training.settings import usual_batch_size
-from autodl.tuning.budget import Clock, cores, epoch_seconds, full_epochs, pack_size
-from autodl.tuning.driver import Driver, Plan
+from autodl.records import InputSpec, TrialRecord
+from autodl.training.device import resolve_device
+from autodl.tuning.budget import Clock, cores
+from autodl.tuning.driver import Driver
+from autodl.tuning.estimator_proposals import EstimatorProposer, baselines
 from autodl.tuning.events import Finished, Listener, Started, silent
 from autodl.tuning.executors.inline import Inline
 from autodl.tuning.executors.job import Executor
 from autodl.tuning.executors.local import Local
-from autodl.tuning.finish import finish, members_at_most
+from autodl.tuning.finish import Ending, finish
 from autodl.tuning.journal import Journal, read_journal
 from autodl.tuning.options import SearchOptions
+from autodl.tuning.planning import folded, folds_of, measured, plan, reserve
 from autodl.tuning.prepared import Prepared, left_out
 from autodl.tuning.proposals import Proposer
 from autodl.tuning.run_folder import RunFolder, check_empty
 from autodl.tuning.search_space import SearchSpace
 from autodl.tuning.toml_space import from_toml
-from autodl.tuning.trials import Trials
-
-PACK_SIZES = {"cpu": 8, "mps": 16, "cuda": 32}
+from autodl.tuning.trials import BASELINE, Cost, Trials
+from autodl.tuning.turns import Turns
 
 
 @dataclass
@@ -46,6 +48,7 @@ class Session:
     listener: Listener
     stop: threading.Event
     started: float
+    cost: Callable[[TrialRecord], float] | None = None
     executor: Executor | None = None
 
     def start_workers(self) -> None:
@@ -78,6 +81,7 @@ def search(
     listener: Listener = silent,
     stop: threading.Event | None = None,
     started: float | None = None,
+    cost: Callable[[TrialRecord], float] | None = None,
 ) -> Path:
     """Search, and return the run folder with the predictor in it.
 
@@ -88,16 +92,17 @@ def search(
         listener: Whom to tell what happens.
         stop: Set it, from any thread, to end the search well.
         started: ``time.time()`` from which the budget counts; now if None.
+        cost: A second objective of the caller's own, to be made small beside a good score.
 
     Raises:
         AutoDLError: Something that the user can act on; nothing half-written is left behind.
     """
-    session = Session(data, options.checked(), listener, stop or threading.Event(), started or time.time())
+    session = Session(data, options.checked(), listener, stop or threading.Event(), started or time.time(), cost)
     if options.output is not None:
         check_empty(Path(options.output))
     try:
         session.start_workers()
-        dataset = _with_metric(load_dataset(source, data), options.metric)
+        dataset = folded(_with_metric(load_dataset(source, data), options.metric), session.options, {})
         run = RunFolder.create(options.output, Path(dataset.source).name.split(".")[0])
         run.write(
             source=dataset.source,
@@ -105,6 +110,8 @@ def search(
             data=asdict(data),
             options=session.options.to_json(),
             own=own.facts(registry.encoders.names()),
+            folds=folds_of(dataset),
+            own_cost=cost is not None,
             state="running",
         )
         with _removed_on_error(run):
@@ -122,6 +129,7 @@ def resume(
     listener: Listener = silent,
     stop: threading.Event | None = None,
     started: float | None = None,
+    cost: Callable[[TrialRecord], float] | None = None,
 ) -> Path:
     """Go on with a run: finished trials stay, half-run ones go on from their checkpoints.
 
@@ -132,6 +140,7 @@ def resume(
         listener: Whom to tell what happens.
         stop: Set it, from any thread, to end the search well.
         started: ``time.time()`` from which the budget counts; now if None.
+        cost: The second objective that the run was begun with, where that was a function.
 
     Raises:
         RunError: The folder is no run, or the data changed since.
@@ -140,7 +149,9 @@ def resume(
     known = run.read()
     data = DataOptions(**{name: _frozen(value) for name, value in known["data"].items()})
     options = replace(SearchOptions.from_json(known["options"]), **changes, output=str(folder))
-    session = Session(data, options.checked(), listener, stop or threading.Event(), started or time.time())
+    session = Session(data, options.checked(), listener, stop or threading.Event(), started or time.time(), cost)
+    if known.get("own_cost") and cost is None:
+        raise RunError(f"{folder} was begun with a cost function, however none came; give it to resume as cost=")
     own.restore(known["own"], trusted=True)
     try:
         session.start_workers()
@@ -150,6 +161,7 @@ def resume(
                 f"{dataset.source} must be as it was when {folder} was begun, however it has changed since; "
                 "bring the old data back, or start a new run"
             )
+        dataset = folded(dataset, session.options, known)
         run.write(options=session.options.to_json(), state="running")
         return _drive(session, *_prepare(dataset, run, session.options))
     finally:
@@ -160,7 +172,7 @@ def build_space(source: Any, data: DataOptions, options: SearchOptions) -> tuple
     """Return the space that a search of this data would search, and the data."""
     from tempfile import TemporaryDirectory
 
-    dataset = _with_metric(load_dataset(source, data), options.metric)
+    dataset = folded(_with_metric(load_dataset(source, data), options.metric), options, {})
     with TemporaryDirectory() as folder:
         _, space = _prepare(dataset, RunFolder.create(folder, ""), options)
     return space, dataset
@@ -191,69 +203,56 @@ def _drive(session: Session, prepared: Prepared, space: SearchSpace) -> Path:
     metric = get_metric(dataset.task.metric, dataset.task)
     specs = {name: spec for name, (_, spec) in prepared.defaults().items()}
     clock = Clock(session.started, options.time)
-    plan = _plan(session, specs, dataset, run.read().get("epochs"))
-    run.write(epochs=plan.epochs)
-    clock.reserve = _reserve(prepared, specs, options.time)
+    run.write(speed=measured(prepared, space, options, run.read()))
+    laid = plan(options, executor, specs, dataset, run.read())
+    run.write(epochs=laid.epochs, rungs=laid.rungs, pack_size=laid.pack_size)
+    clock.reserve = reserve(prepared, specs, options.time)
     old = read_journal(run.journal) if run.journal.exists() else []
-    trials = Trials(Journal(run.journal), metric)
+    trials = Trials(Journal(run.journal), metric, _cost(session))
     trials.restore(old, space)
-    proposer = Proposer(space, metric.greater_is_better, options.seed, trials.packs)
+    proposer = Proposer(
+        space.networks, metric.greater_is_better, options.seed, trials.packs, two=trials.cost is not None
+    )
+    turns = _turns(space, trials, dataset, specs, options)
     session.listener(_started(session, prepared, space, clock))
+    threading.Thread(target=importlib.import_module, args=("skops.io",), daemon=True).start()  # slow; for the end
     driver = Driver(
-        plan, trials, proposer, prepared, executor, clock=clock, listener=session.listener, stop=session.stop
+        laid, trials, proposer, turns, prepared, executor, clock=clock, listener=session.listener, stop=session.stop
     )
     driver.run()
     executor.close()
     trials.prune_the_rest()
     state = "stopped" if session.stop.is_set() else "finished"
-    summary = finish(run, trials, prepared, clock, state, proposer.seconds)
+    searched = turns.proposer.names if turns.proposer else frozenset()
+    end = Ending(run, trials, prepared, options, clock, state, searched, proposer.seconds)
+    summary = finish(end)
     trials.journal.close()
     session.listener(Finished(run.path, summary))
     return run.path
 
 
-def _plan(session: Session, specs: Mapping[str, InputSpec], dataset: Dataset, known_epochs: int | None) -> Plan:
-    """What does not change during the search; a resumed one keeps its length of training, whatever its time."""
-    options = session.options
-    device = resolve_device(options.device)
-    rows = len(dataset.split.train)
-    batch = usual_batch_size(rows)
-    epochs = known_epochs or full_epochs(specs, rows, batch, options.time)
-    largest = PACK_SIZES[device.type]
-    if options.trials is not None:  # few trials should be different ones, not one pack's
-        largest = max(1, min(largest, options.trials // 8))
-    return Plan(
-        epochs=epochs,
-        pack_size=pack_size(epoch_seconds(specs, rows, batch), epochs, options.time, largest),
-        trials=options.trials,
-        lockstep=options.trials is not None,
-        seed=options.seed,
-        device=str(device),
-        threads=_threads(session.executor, specs),
-        bf16=any(len(spec.shape) > 1 for spec in specs.values()) and bf16_pays(device.type),
-        alone=lambda config: device.type == "cpu" and _convolves(config),
-    )
+def _cost(session: Session) -> Cost | None:
+    """The second objective, if there is one."""
+    own_cost = session.cost
+    if own_cost is not None:
+        return lambda record, said: value if math.isfinite(value := float(own_cost(record))) else None
+    if session.options.minimize == "latency":
+        return lambda record, said: said.get("latency")
+    if session.options.minimize == "parameters":
+        return lambda record, said: None if record.config.estimator else float(record.n_parameters)
+    return None
 
 
-def _threads(executor: Executor | None, specs: Mapping[str, InputSpec]) -> int:
-    """Threads of a worker; one alone does better on a table with one thread, as its products are small."""
-    if isinstance(executor, Inline) and all(len(spec.shape) == 1 for spec in specs.values()):
-        return 1
-    return max(1, cores() // (executor.slots if executor else 1))
-
-
-def _convolves(config: TrialConfig) -> bool:
-    return any(registry.encoders.load(part.name).convolutional for part in config.encoders.values())
-
-
-def _reserve(prepared: Prepared, specs: Mapping[str, InputSpec], seconds: float | None) -> float:
-    """What the end needs: judging what trains, reading the test rows, predicting them with each member, saving."""
-    if seconds is None:
-        return 0.0
-    split = prepared.dataset.split
-    reading = prepared.seconds * len(split.test) / (len(split.train) + len(split.validation))
-    rows = len(split.validation) + members_at_most(specs) * len(split.test)
-    return min(0.25 * seconds, 2.0 + 0.01 * seconds + reading + epoch_seconds(specs, rows, 1024))
+def _turns(
+    space: SearchSpace, trials: Trials, dataset: Dataset, specs: Mapping[str, InputSpec], options: SearchOptions
+) -> Turns:
+    features = sum(math.prod(spec.shape) for spec in specs.values())
+    proposer = None
+    if space.has_estimators:
+        proposed = sum(each.record.source != BASELINE for each in trials.estimators)
+        proposer = EstimatorProposer(space.estimators, trials.metric.greater_is_better, options.seed, proposed)
+    usual = baselines(dataset.task, len(dataset.split.rows), features)
+    return Turns(space, trials, proposer, usual, options.seed, lockstep=options.trials is not None)
 
 
 def _started(session: Session, prepared: Prepared, space: SearchSpace, clock: Clock) -> Started:

@@ -5,8 +5,12 @@
     table.mlp.depth            a knob of an encoder: counts where the input's encoder is this one
     loss, loss.focal.gamma     a loss that fits the task, and its knob; so too optimizer and, for several inputs, fusion
     training.batch_size        a knob of the training loop
+    estimator                  which of scikit-learn's learners, where no network is meant
+    estimator.extra_trees.max_features    a knob of a learner
+    training.target, estimator.target     how a number to predict is seen, for networks and for learners
 
-A configuration ("params") has a value for every knob that counts in it, and for no other.
+A configuration ("params") has a value for every knob that counts in it, and for no other. It is a network's, or, where
+``estimator`` has a value, an estimator's; ``networks`` and ``estimators`` are the two halves of a space.
 """
 
 from __future__ import annotations
@@ -14,8 +18,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from autodl import registry
 from autodl.errors import SpaceError, nearest
 from autodl.records import Component, InputSpec, Task, TrialConfig
 from autodl.space import Dimension, Value
@@ -64,8 +70,9 @@ class SearchSpace:
             inputs: The modality and the shape of each input.
             task: What is predicted; it decides which losses fit.
             rows: Number of training rows.
-            models: The encoders to search among; all that fit if None. An input that none of them accepts is left to
-                all that do, as long as another input is served.
+            models: The encoders and estimators to search among, or the words ``networks`` (all encoders) and ``all``;
+                all that fit if None. An input that none of the encoders accepts is left to all that do, as long as
+                another input is served.
 
         Raises:
             UnknownNameError: A model that is not registered.
@@ -74,18 +81,42 @@ class SearchSpace:
         knobs = assemble(inputs, task, rows, models)
         return cls({knob.path: knob for knob in knobs}, {name: inputs[name][0] for name in sorted(inputs)})
 
+    @cached_property
+    def networks(self) -> SearchSpace:
+        """The same with the knobs of networks only; there may be none."""
+        return self._half(estimators=False)
+
+    @cached_property
+    def estimators(self) -> SearchSpace:
+        """The same with the knobs of estimators only; there may be none."""
+        return self._half(estimators=True)
+
+    @property
+    def has_networks(self) -> bool:
+        """Whether networks are searched."""
+        return any(not knob.of_estimator for knob in self.knobs.values())
+
+    @property
+    def has_estimators(self) -> bool:
+        """Whether estimators are searched."""
+        return any(knob.of_estimator for knob in self.knobs.values())
+
     def active(self, params: Mapping[str, Value]) -> Iterator[SearchKnob]:
         """The knobs that count in a configuration, in order."""
-        return (knob for knob in self.knobs.values() if knob.active(params))
+        return (knob for knob in self._meant(params).knobs.values() if knob.active(params))
 
     def suggest(self, trial: optuna.Trial) -> dict[str, Value]:
-        """Ask a trial for a configuration; what has one value only is set, not asked."""
-        return self._walk(lambda knob: suggest(trial, knob.path, knob.dimension))
+        """Ask a trial for a configuration, of a network if there are any; what has one value only is set, not asked."""
+        return self._walk(lambda knob: suggest(trial, knob.path, knob.dimension), {})
 
     def random(self, generator: np.random.Generator, fixed: Mapping[str, Value] | None = None) -> dict[str, Value]:
         """Draw a configuration that has some values fixed."""
         given = fixed or {}
-        return self._walk(lambda knob: given[knob.path] if knob.path in given else draw(knob.dimension, generator))
+
+        def take(knob: SearchKnob) -> Value:
+            return given[knob.path] if knob.path in given else draw(knob.dimension, generator)
+
+        return self._walk(take, given)
 
     def complete(self, partial: Mapping[str, Value]) -> dict[str, Value]:
         """Fill a configuration up with defaults.
@@ -95,10 +126,11 @@ class SearchSpace:
         """
         for path in partial:
             self.knob(path)
-        params = self._walk(lambda knob: _value(knob, partial), fixed=False)
+        params = self._walk(lambda knob: _value(knob, partial), partial, fixed=False)
         for path in partial:
             if path not in params:
                 rules = " and ".join(f"{other} is {_listed(values)}" for other, values in self.knobs[path].when)
+                rules = rules or ("an estimator is meant" if self.knobs[path].of_estimator else "a network is meant")
                 raise SpaceError(f"'{path}' may be set only where {rules}, however it was set elsewhere; leave it out")
         return params
 
@@ -113,7 +145,7 @@ class SearchSpace:
             wished = knob.path in wishes
             return nearest_value(knob.dimension, wishes[knob.path]) if wished else default_value(knob.dimension)
 
-        return self._walk(take)
+        return self._walk(take, wishes)
 
     def knob(self, path: str) -> SearchKnob:
         """Return the knob of that path.
@@ -141,7 +173,13 @@ class SearchSpace:
         return replace(self, knobs={**self.knobs, **changed})
 
     def config(self, params: Mapping[str, Value], epochs: int, seed: int) -> TrialConfig:
-        """Return the recipe that a whole configuration stands for."""
+        """Return the recipe that a whole configuration stands for.
+
+        An estimator's has one epoch, and every input at its modality's defaults; one that is not searched, a baseline,
+        stands at its defaults too.
+        """
+        if "estimator" in params:
+            return self._estimator_config(params, seed)
         settings: defaultdict[tuple[str, ...], dict[str, Any]] = defaultdict(dict)
         for knob in self.active(params):
             settings[knob.owner][knob.name] = params[knob.path]
@@ -161,9 +199,31 @@ class SearchSpace:
             seed=seed,
         )
 
+    def _estimator_config(self, params: Mapping[str, Value], seed: int) -> TrialConfig:
+        name = str(params["estimator"])
+        own = [knob for knob in self.estimators.active(params) if knob.owner == ("estimator", name)]
+        given = {knob.name: params[knob.path] for knob in own if knob.path in params}
+        return TrialConfig(
+            modalities={name: _as_it_is(kind) for name, kind in self.inputs.items()},
+            encoders={},
+            loss=Component(""),
+            optimizer=Component(""),
+            training={"target": params["estimator.target"]} if "estimator.target" in params else {},
+            epochs=1,
+            seed=seed,
+            estimator=Component(name, given or registry.estimators.load(name).space.defaults()),
+        )
+
     def params(self, config: TrialConfig) -> dict[str, Value]:
         """Return the configuration that a recipe came from: the inverse of ``config``."""
         settings: defaultdict[tuple[str, ...], dict[str, Any]] = defaultdict(dict)
+        if config.estimator:
+            name = config.estimator.name
+            settings[("estimator",)].update(config.training)
+            settings[("estimator", name)].update(config.estimator.settings)
+            knobs = self.estimators.knobs.items()
+            found = {path: settings[k.owner][k.name] for path, k in knobs if k.name in settings[k.owner]}
+            return {"estimator": name, **found}
         settings[("training",)].update(config.training)
         for name, part in config.modalities.items():
             settings[(name, part.name)].update(part.settings)
@@ -173,20 +233,37 @@ class SearchSpace:
         for owner, choice, part in choices:
             settings[(owner,)][choice] = part.name
             settings[(owner, part.name)].update(part.settings)
-        return {
-            path: settings[knob.owner][knob.name]
-            for path, knob in self.knobs.items()
-            if knob.name in settings[knob.owner]
-        }
+        knobs = self.networks.knobs.items()
+        return {path: settings[knob.owner][knob.name] for path, knob in knobs if knob.name in settings[knob.owner]}
 
-    def _walk(self, take: Callable[[SearchKnob], Value], *, fixed: bool = True) -> dict[str, Value]:
-        """Go through the knobs that count; with ``fixed``, those with one value only are not taken but set."""
+    def _half(self, *, estimators: bool) -> SearchSpace:
+        knobs = {path: knob for path, knob in self.knobs.items() if knob.of_estimator == estimators}
+        return self if len(knobs) == len(self.knobs) else replace(self, knobs=knobs)
+
+    def _meant(self, values: Mapping[str, Value]) -> SearchSpace:
+        """The half that some values are of: the estimators' if they name one, or if there is nothing else."""
+        return self.estimators if "estimator" in values or not self.has_networks else self.networks
+
+    def _walk(
+        self, take: Callable[[SearchKnob], Value], given: Mapping[str, Value], *, fixed: bool = True
+    ) -> dict[str, Value]:
+        """Go through the knobs that count in the half that is meant by what is given.
+
+        With ``fixed``, those with one value only are not taken but set.
+        """
         params: dict[str, Value] = {}
-        for knob in self.knobs.values():
+        for knob in self._meant(given).knobs.values():
             if knob.active(params):
                 only = only_value(knob.dimension) if fixed else None
                 params[knob.path] = take(knob) if only is None else only
         return params
+
+
+def _as_it_is(modality: str) -> Component:
+    """A modality at its defaults, without augmentation."""
+    space = registry.modalities.load(modality).space
+    structural = space.structural()
+    return Component(modality, {name: value for name, value in space.defaults().items() if name in structural})
 
 
 def _value(knob: SearchKnob, partial: Mapping[str, Value]) -> Value:

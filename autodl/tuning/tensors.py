@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -37,12 +39,51 @@ def read_input(path: Path) -> tuple[InputSpec, Stored]:
     return InputSpec.from_parts(plain, spec), Stored(tensors["values"], tensors["present"])
 
 
-def read_targets(path: Path) -> tuple[np.ndarray, Task, int]:
-    """Read the targets, the task and how many of the rows are for training."""
+@dataclass(frozen=True, eq=False)
+class Goals:
+    """What is predicted, and which rows are for what; positions are those of the inputs' files.
+
+    Attributes:
+        targets: ``(rows, …)`` as ``Task`` says, in the user's unit.
+        task: What is predicted.
+        folds: Training and validation positions of each member of a trial.
+        weights: What each row counts while training; None where all count alike.
+    """
+
+    targets: np.ndarray
+    task: Task
+    folds: tuple[tuple[np.ndarray, np.ndarray], ...]
+    weights: np.ndarray | None = None
+
+    @property
+    def judged(self) -> np.ndarray:
+        """Positions of the rows that trials are judged by, rising."""
+        return np.unique(np.concatenate([held for _, held in self.folds]))
+
+    @property
+    def judged_targets(self) -> np.ndarray:
+        """Their targets."""
+        return np.asarray(self.targets[self.judged])
+
+
+def write_goals(path: Path, goals: Goals) -> None:
+    """Write what ``read_goals`` reads."""
+    tensors = {TARGETS: torch.as_tensor(goals.targets)}
+    if goals.weights is not None:
+        tensors["weights"] = torch.as_tensor(goals.weights)
+    for number, fold in enumerate(goals.folds):
+        for part, positions in zip(("train", "validation"), fold, strict=True):
+            tensors[f"{part}.{number}"] = torch.as_tensor(np.ascontiguousarray(positions, dtype=np.int64))
+    save_tensors(tensors, path, {"task": json.dumps(goals.task.to_json()), "folds": str(len(goals.folds))})
+
+
+def read_goals(path: Path) -> Goals:
+    """Read targets, task, folds and weights."""
     with safe_open(str(path), framework="pt") as file:
         meta = file.metadata()
-        targets = file.get_tensor(TARGETS).numpy()
-    return targets, Task.from_json(json.loads(meta["task"])), int(meta["train"])
+        tensors = {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118  (no mapping)
+    folds = tuple((tensors[f"train.{n}"], tensors[f"validation.{n}"]) for n in range(int(meta["folds"])))
+    return Goals(tensors[TARGETS], Task.from_json(json.loads(meta["task"])), folds, tensors.get("weights"))
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, meta: Mapping[str, str] | None = None) -> None:

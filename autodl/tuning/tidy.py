@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from autodl.records import TrialRecord
 from autodl.tuning.run_folder import RunFolder
+from autodl.tuning.rungs import by_fronts
 
 WEIGHTS_KEPT = 50  # the best trials, for the predictor to choose from
 CHECKPOINTS_KEPT = 100  # the best of those that wait, in case they go on; any other would start anew
@@ -17,6 +18,8 @@ def tidy(run: RunFolder, records: Sequence[TrialRecord], greater_is_better: bool
     Their configurations and scores stay. A trial without its checkpoint can still go on: it is trained again from the
     start, to the same weights.
 
+    Where there are two objectives, those that fewest others beat in both are the best.
+
     Args:
         run: The run.
         records: All trials.
@@ -24,7 +27,7 @@ def tidy(run: RunFolder, records: Sequence[TrialRecord], greater_is_better: bool
     """
     sign = -1.0 if greater_is_better else 1.0
     scored = sorted((sign * record.score, record.number, record) for record in records if record.score is not None)
-    best = [record for _, _, record in scored]
+    best = by_fronts([record for _, _, record in scored])  # with one objective, best score first as they are
     waiting = [record for record in best if record.state in ("paused", "stopped")]
     for record in best[WEIGHTS_KEPT:]:
         if record.state != "running":

@@ -68,12 +68,14 @@ def _table(keys: tuple[str, ...], knobs: Sequence[SearchKnob], space: SearchSpac
         about = [knob.dimension.doc, f"counts where {_conditions(own, space, keys)}" if own else ""]
         if any(about):
             yield _comment("; ".join(filter(None, about)))
-        yield f"{_key(knob.keys[-1])} = {_range(knob)}  {_comment('; '.join(_facts(knob)))}"
+        facts = "; ".join(_facts(knob))
+        yield f"{_key(knob.keys[-1])} = {_range(knob)}" + (f"  {_comment(facts)}" if facts else "")
 
 
 def _facts(knob: SearchKnob) -> Iterator[str]:
     """What the comment beside a range says."""
-    yield "per member" if knob.dimension.per_member else "structural"
+    if not knob.of_estimator:  # estimators are not trained in packs
+        yield "per member" if knob.dimension.per_member else "structural"
     if only_value(knob.dimension) is None:
         yield f"default {_value(default_value(knob.dimension))}"
     if knob.widest != knob.dimension or knob.widest.limits:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from autodl.metrics import Metric
 from autodl.records import TrialConfig, TrialRecord
 from autodl.space import Value
 from autodl.tuning.journal import Journal
-from autodl.tuning.proposals import Known, Proposal
+from autodl.tuning.proposals import Known, Params, Proposal
 from autodl.tuning.search_space import SearchSpace
+
+Cost: TypeAlias = Callable[[TrialRecord, Mapping[str, Any]], "float | None"]
+NO_PACK = -1
+BASELINE = "baseline"
 
 
 @dataclass(frozen=True)
@@ -34,11 +38,13 @@ class Trials:
     Args:
         journal: Where changes are written.
         metric: Which scores are good.
+        cost: The second objective of a trial that left its pack, given what its worker said; None without.
     """
 
-    def __init__(self, journal: Journal, metric: Metric) -> None:
+    def __init__(self, journal: Journal, metric: Metric, cost: Cost | None = None) -> None:
         self.journal = journal
         self.metric = metric
+        self.cost = cost
         self.entries: dict[int, Entry] = {}
 
     @property
@@ -47,27 +53,50 @@ class Trials:
         return [entry.record for entry in self.entries.values()]
 
     @property
-    def known(self) -> list[Known]:
-        """All trials as the sampler sees them."""
-        return [entry.known for entry in self.entries.values()]
+    def networks(self) -> list[Known]:
+        """All trials of networks as the sampler sees them."""
+        return [entry.known for entry in self.entries.values() if entry.record.config.estimator is None]
+
+    @property
+    def estimators(self) -> list[Known]:
+        """All trials of estimators as their sampler sees them, baselines among them."""
+        return [entry.known for entry in self.entries.values() if entry.record.config.estimator is not None]
+
+    @property
+    def searched(self) -> int:
+        """Trials that count against ``--trials``: all but baselines."""
+        return sum(entry.record.source != BASELINE for entry in self.entries.values())
 
     @property
     def best(self) -> TrialRecord | None:
         """The trial with the best score; the earlier one if two are level."""
-        scored = [record for record in self.records if record.score is not None]
+        return self.best_of(self.records)
+
+    def best_of(self, records: Sequence[TrialRecord]) -> TrialRecord | None:
+        """The best of some."""
+        scored = [record for record in records if record.score is not None]
         return min(scored, key=self._loss) if scored else None
 
     @property
     def packs(self) -> int:
         """Packs proposed so far."""
-        return 1 + max((entry.pack for entry in self.entries.values()), default=-1)
+        return 1 + max((entry.pack for entry in self.entries.values()), default=NO_PACK)
 
-    def start(self, proposals: Sequence[Proposal], space: SearchSpace, pack: int, epochs: int, seed: int) -> list[int]:
-        """Number the members of a new pack; each gets a seed of its own."""
+    def start(
+        self, proposals: Sequence[Proposal], build: Callable[[Params, int], TrialConfig], pack: int, seed: int
+    ) -> list[int]:
+        """Number some new trials; each gets a seed of its own.
+
+        Args:
+            proposals: What to try.
+            build: From a configuration and a seed to a recipe.
+            pack: The pack that they share; ``NO_PACK`` for an estimator.
+            seed: Of the whole search.
+        """
         numbers = []
         for proposal in proposals:
             number = len(self.entries)
-            config = space.config(proposal.params, epochs, seed * 1_000_003 + number)
+            config = build(proposal.params, seed * 1_000_003 + number)
             record = TrialRecord(number, "running", config, source=proposal.source)
             self.entries[number] = Entry(record, proposal.params, pack)
             facts = {"number": number, "pack": pack, "source": proposal.source, "config": config.to_json()}
@@ -96,6 +125,8 @@ class Trials:
             changes = {"error": message["error"]}
         seconds = max(record.seconds, message["seconds"])
         changes |= {"state": state, "rungs": rungs, "seconds": seconds}
+        if self.cost is not None and not failed and message["score"] is not None:
+            changes["cost"] = self.cost(replace(record, **changes), message)
         self.journal.append({"event": "heard", "number": number, **changes})
         return self._change(number, **changes)
 

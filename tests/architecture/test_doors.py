@@ -33,7 +33,7 @@ def names(**environment: str) -> dict[str, list[str]]:
 
 def test_without_plugins_the_engines_own_rooms_are_full_and_the_others_empty() -> None:
     everything, engine = names(), names(AUTODL_PLUGINS="")
-    for room in ("modalities", "encoders", "losses", "optimizers"):
+    for room in ("modalities", "encoders", "losses", "optimizers", "estimators"):
         assert engine[room] == everything[room] != []
     assert engine["fusions"] == engine["explainers"] == []
     assert "concat" in everything["fusions"]

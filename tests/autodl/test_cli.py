@@ -38,6 +38,9 @@ class FakePredictor:
     def predict_proba(self, data: Any, root: Any = None) -> pd.DataFrame:
         return pd.DataFrame([[0.75, 0.25], [0.5, 0.5]], columns=["a", "b"])
 
+    def predict_interval(self, data: Any, coverage: float, root: Any = None) -> pd.DataFrame:
+        return pd.DataFrame({"species": ["a", "=b"], "species set": ["a|=b", "=b"]})
+
     def evaluate(self, data: Any, root: Any = None) -> dict[str, float]:
         return {"accuracy": 0.75, "log_loss": float("nan")}
 
@@ -72,11 +75,23 @@ def test_a_search_gets_what_was_said(fake_search: dict[str, Any], capsys: pytest
     assert run("search", *line.split()) == 0
     (source, data, options), named = fake_search["search"]
     assert source == "churn.csv"
-    assert (data.target, data.columns, data.ignore, data.seed) == ("y", {"zip": "category"}, ("id",), 3)
+    assert (data.target, data.columns, data.ignore, data.seed) == (("y",), {"zip": "category"}, ("id",), 3)
     assert (options.time, options.trials, options.models, options.seed) == (120.0, 9, ("mlp",), 3)
     assert named["started"] == 5.0
     assert not named["stop"].is_set()
     assert capsys.readouterr().out.splitlines()[0] == "roc_auc: test 0.8987, validation 0.9123"
+
+
+def test_several_targets_and_what_is_kept_are_handed_on(fake_search: dict[str, Any]) -> None:
+    line = "t.csv --target a --target b --sample-weight w --folds 5 --refit --single --minimize parameters --quiet"
+    assert run("search", *line.split()) == 0
+    _, data, options = fake_search["search"][0]
+    assert (data.target, data.sample_weight) == (("a", "b"), "w")
+    assert (options.folds, options.repeats, options.refit, options.single) == (5, 1, True, True)
+    assert options.minimize == "parameters"
+    assert run("search", "t.csv", "--quantiles", "0.1,0.9", "--folds", "auto", "--quiet") == 0
+    _, data, options = fake_search["search"][0]
+    assert (data.quantiles, options.folds, options.refit) == ((0.1, 0.9), None, False)
 
 
 def test_a_space_is_handed_on_as_text(fake_search: dict[str, Any], tmp_path: Path) -> None:
@@ -93,7 +108,13 @@ def test_a_run_is_resumed_with_its_changes(fake_search: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("extra", "named"),
-    [("iris", "DATA"), ("--column a=text", "--column"), ("--test-share 0.3", "--test-share"), ("--seed 1", "--seed")],
+    [
+        ("iris", "DATA"),
+        ("--column a=text", "--column"),
+        ("--test-share 0.3", "--test-share"),
+        ("--seed 1", "--seed"),
+        ("--refit", "--refit"),
+    ],
 )
 def test_what_a_resumed_run_knows_already_is_refused(
     extra: str, named: str, fake_search: dict[str, Any], capsys: pytest.CaptureFixture[str]
@@ -119,6 +140,9 @@ def test_json_is_one_object_and_nothing_else(fake_search: dict[str, Any], capfd:
         ("search iris --time soon", "must be a number above zero"),
         ("search iris --column zip", "--column must be NAME=KIND"),
         ("search iris --task guess", "--task must be one of"),
+        ("search iris --quantiles some", "quantiles must be numbers between 0 and 1"),
+        ("search iris --target a --target a", "each --target must be another column"),
+        ("predict run iris --interval 90", "--interval must lie between 0 and 1, however 90 came"),
         ("search iris --space nowhere.toml", "No such file"),
         ("predict run iris -o nowhere/out.csv", "make it first"),
         ("components kitchens", "no room is called 'kitchens'"),
@@ -212,7 +236,9 @@ def test_predictions_go_to_standard_output(predictor: FakePredictor, capsys: pyt
     assert run("predict", "run", "iris") == 0
     assert capsys.readouterr() == ("species\na\n'=b\n", "")
     assert run("predict", "run", "iris", "--probabilities") == 0
-    assert capsys.readouterr().out == "species,probability_a,probability_b\na,0.75,0.25\na,0.5,0.5\n"
+    assert capsys.readouterr().out == "species,probability_a,probability_b\na,0.75,0.25\n'=b,0.5,0.5\n"
+    assert run("predict", "run", "iris", "--interval", "0.9") == 0
+    assert capsys.readouterr().out == "species,species set\na,a|=b\n'=b,'=b\n"
     assert run("predict", "run", "iris", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"rows": 2, "predictions": {"species": ["a", "=b"]}}
 
@@ -265,6 +291,19 @@ def test_evaluate(predictor: FakePredictor, capsys: pytest.CaptureFixture[str]) 
     assert run("evaluate", "run", "iris", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found == {"target": "species", "metric": "accuracy", "scores": {"accuracy": 0.75, "log_loss": None}}
+
+
+def test_several_targets_are_all_named(
+    predictor: FakePredictor, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predictor, "task", Task("a", "multilabel", metric="log_loss", further=("b",)), raising=False)
+    monkeypatch.setattr(predictor, "predict", lambda data, root: pd.DataFrame({"a": [0, 1], "b": [1, 1]}))
+    file = tmp_path / "out.csv"
+    assert run("predict", "run", "iris", "-o", str(file)) == 0
+    assert capsys.readouterr().out == f"2 predictions of 'a', 'b' are in {file}\n"
+    assert file.read_text() == "a,b\n0,1\n1,1\n"
+    assert run("evaluate", "run", "iris", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["target"] == ["a", "b"]
 
 
 def test_components(capsys: pytest.CaptureFixture[str]) -> None:

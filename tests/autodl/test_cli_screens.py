@@ -44,7 +44,7 @@ def test_the_last_screen_says_how_good_and_what_next(story: Story) -> None:
     lines = closing(finished, "churn")
     text = "\n".join(lines)
     for expected in (
-        r"^rank +trial +roc_auc +share +epochs +network$",
+        r"^rank +trial +roc_auc +share +epochs +model$",
         r"^ +1 +0 +0\.9123 +0\.75 +9 +mlp 3 × 256 gelu, adamw 0\.0021$",
         r"^score +validation +test\nroc_auc +0\.9123 +0\.8987\naccuracy +0\.8500 +0\.8400$",
         r"^failed +1 × weights became infinite$",
@@ -53,6 +53,37 @@ def test_the_last_screen_says_how_good_and_what_next(story: Story) -> None:
         r"^next +autodl predict \S+ churn -o predictions\.csv\n +autodl evaluate \S+ churn\n +autodl leaderboard \S+$",
     ):
         assert re.search(expected, text, re.MULTILINE), expected
+
+
+def test_the_last_screen_says_how_sure_it_is_of_the_score(story: Story) -> None:
+    """The interval that 95 of 100 tests would fall into, beside the metrics that have one."""
+    story.trial(0, "complete", 0.9123)
+    lines = closing(story.finished(test_interval={"roc_auc": (0.8512, 0.9371)}), "churn")
+    head = next(at for at, line in enumerate(lines) if line.startswith("score"))
+    assert lines[head].split() == ["score", "validation", "test", "95", "%", "of", "tests"]
+    assert lines[head + 1].split() == ["roc_auc", "0.9123", "0.8987", "0.8512", "–", "0.9371"]
+    assert lines[head + 2].split() == ["accuracy", "0.8500", "0.8400"]
+    assert len(lines[head]) == len(lines[head + 1])  # below each other
+
+
+def test_baselines_and_the_honesty_of_intervals_are_told_where_they_are_known(story: Story) -> None:
+    story.trial(0, "complete", 0.9123)
+    before = closing(story.finished(), "churn")
+    assert not any(line.startswith(("baselines", "intervals")) for line in before)
+    told = {
+        "baselines": {"dummy": 0.5, "linear_model": 0.8712, "broken": None},
+        "test_coverage": {"asked": 0.9, "measured": 0.884, "size": 1.25},
+    }
+    text = "\n".join(closing(story.finished(**told), "churn", width=200))
+    assert "baselines   dummy 0.5000 · linear_model 0.8712 · broken – (validation roc_auc)" in text
+    assert "intervals   asked to hold 90% of the rows, they hold 88.4% of the test rows; mean size 1.2500" in text
+    narrow = closing(story.finished(**told), "churn", width=60)
+    assert all(len(line) <= 60 for line in narrow if line.startswith(("baselines", "intervals")))
+
+
+def test_where_intervals_cannot_be_measured_nothing_is_said_of_them(story: Story) -> None:
+    story.trial(0, "complete", 0.9123)
+    assert not any("asked to hold" in line for line in closing(story.finished(test_coverage=None), "churn"))
 
 
 @pytest.mark.parametrize("source", ["frame", ""])

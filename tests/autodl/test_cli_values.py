@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autodl._cli_values import changes, column_kinds, data_options, names, search_options, seconds, space_text
+from autodl._cli_values import changes, column_kinds, data_options, levels, names, search_options, seconds, space_text
 from autodl.errors import AutoDLError
 
 
@@ -53,6 +53,16 @@ def test_lists_of_names() -> None:
     assert names(["mlp", "cnn,linear"]) == ("mlp", "cnn", "linear")
 
 
+def test_levels_are_numbers() -> None:
+    assert levels("0.1, 0.5,0.9") == levels([0.1, 0.5, 0.9]) == (0.1, 0.5, 0.9)
+
+
+@pytest.mark.parametrize("said", ["0.1,half", ["a"], 0.5, [None]])
+def test_levels_that_are_no_numbers_are_refused(said: object) -> None:
+    with pytest.raises(AutoDLError, match=r"quantiles must be numbers between 0 and 1, however .* came; write"):
+        levels(said)  # type: ignore[arg-type]
+
+
 def test_column_kinds_take_the_last_equals_sign() -> None:
     assert column_kinds(["zip=category", "a=b=text"]) == {"zip": "category", "a=b": "text"}
 
@@ -82,7 +92,11 @@ def test_a_space_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes |
 
 def test_what_was_said_goes_to_the_record_that_takes_it() -> None:
     given = {
-        "target": "y",
+        "target": ["y"],
+        "quantiles": "0.9,0.1",
+        "sample_weight": "w",
+        "folds": 5,
+        "single": True,
         "columns": {"zip": "category"},
         "ignore": ["a"],
         "keep": None,
@@ -95,7 +109,9 @@ def test_what_was_said_goes_to_the_record_that_takes_it() -> None:
         "quiet": True,
     }
     data, search = data_options(given), search_options(given)
-    assert (data.target, data.columns, data.ignore, data.keep) == ("y", {"zip": "category"}, ("a",), ())
+    assert (data.target, data.columns, data.ignore, data.keep) == (("y",), {"zip": "category"}, ("a",), ())
+    assert (data.quantiles, data.sample_weight) == ((0.1, 0.9), "w")
+    assert (search.folds, search.single, search.refit) == (5, True, False)
     assert (data.root, data.test, data.seed, data.test_share) == ("images", "test.csv", 3, 0.2)
     assert (search.time, search.models, search.output, search.seed) == (120.0, ("mlp", "linear"), "run", 3)
 

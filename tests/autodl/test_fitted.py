@@ -14,13 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from autodl import own, registry, storage
+from autodl import estimating, own, registry, storage
 from autodl.contracts import Encoder, Modality
 from autodl.errors import PredictorError, UnknownNameError
 from autodl.fitted import FittedEnsemble, FittedMember, modality_key, parts_from_content, structural_settings
 from autodl.network import Network
 from autodl.records import Column, Component, InputSpec, Schema, Stored, Task, TrialConfig
 from autodl.space import Choice, Float, Space
+from autodl.tasks import TargetScale
 
 COLUMNS = (Column("a", "number"), Column("b", "number"), Column("c", "number"))
 
@@ -81,60 +82,204 @@ class Bent(Encoder):
         return found.unsqueeze(1)
 
 
+class Doubled(Bent):
+    """Two predictors in one, each a token of its own."""
+
+    copies = 2
+
+    def __init__(self, spec: InputSpec, **settings: Any) -> None:
+        super().__init__(spec)
+        self.others = nn.Sequential(nn.Linear(spec.shape[0], self.width), nn.Tanh())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([self.layers(x), self.others(x)], dim=1)
+
+
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry.modalities, "_own", {"magnified": Magnified})
-    monkeypatch.setattr(registry.encoders, "_own", {"bent": Bent})
+    monkeypatch.setattr(registry.encoders, "_own", {"bent": Bent, "doubled": Doubled})
 
 
 TASK = Task("y", "multiclass", ("x", "y", "z"))
 ROWS = pd.DataFrame(np.random.default_rng(0).random((23, 3)), columns=["a", "b", "c"])
 
 
-def config(factor: int, features: float = 1.0, encoder: str = "bent", jitter: float = 0.0) -> TrialConfig:
+def config(
+    factor: int, features: float = 1.0, encoder: str = "bent", jitter: float = 0.0, target: str = "none"
+) -> TrialConfig:
     return TrialConfig(
         modalities={"numbers": Component("magnified", {"factor": factor, "jitter": jitter})},
         encoders={"numbers": Component(encoder)},
         loss=Component("cross_entropy"),
         optimizer=Component("adamw"),
-        training={"features": features},
+        training={"features": features, "target": target},
         epochs=1,
         seed=factor,
     )
 
 
-def ensemble(configs: Sequence[TrialConfig], shares: Sequence[float], task: Task = TASK) -> FittedEnsemble:
+def learner(name: str, factor: int = 1, target: str = "none", **settings: Any) -> TrialConfig:
+    known = {**registry.estimators.load(name).space.defaults(), **settings}
+    training = {} if target == "none" else {"target": target}
+    part = Component("magnified", {"factor": factor})
+    return TrialConfig(
+        {"numbers": part}, {}, Component(""), Component(""), training, 1, 3, None, Component(name, known)
+    )
+
+
+def targets_of(task: Task) -> np.ndarray:
+    generator = np.random.default_rng(1)
+    if task.is_classification:
+        return np.arange(len(ROWS)) % len(task.classes)
+    if task.kind == "multilabel":
+        return generator.integers(0, 2, (len(ROWS), 2)).astype(float)
+    numbers = 1 + ROWS["a"].to_numpy() * 9
+    return np.stack([numbers, numbers**2], axis=1) if task.kind == "multioutput" else numbers
+
+
+def member_of(number: int, each: TrialConfig, spec: InputSpec, task: Task, share: float, folds: int) -> FittedMember:
+    """One that was not trained, or an estimator that was, a fold on every other row."""
+    if each.estimator:
+        x, everyone = seen(each, spec), np.arange(len(ROWS))
+        parts = [(everyone[everyone % 3 != fold], everyone[everyone % 3 == fold]) for fold in range(folds)]
+        fitted, _ = estimating.fit_folds(each, x.numpy(), targets_of(task), task, parts, None, stop=lambda: False)
+        return FittedMember(
+            number, each, {"learnt": torch.frombuffer(bytearray(estimating.save(fitted)), dtype=torch.uint8)}, share
+        )
+    networks = [
+        Network.seeded(replace(each, seed=each.seed + 100 * fold), {"numbers": spec}, task.n_outputs).state_dict()
+        for fold in range(folds)
+    ]
+    weights = {name: torch.stack([network[name] for network in networks]) for name in networks[0]}
+    return FittedMember(number, each, weights, share)
+
+
+def ensemble(
+    configs: Sequence[TrialConfig], shares: Sequence[float], task: Task = TASK, folds: int = 1
+) -> FittedEnsemble:
     modalities, specs, members = {}, {}, []
     for number, (each, share) in enumerate(zip(configs, shares, strict=True)):
         component = each.modalities["numbers"]
         key = modality_key("numbers", component)
         modalities[key] = Magnified(COLUMNS, **structural_settings(component))
         specs[key] = modalities[key].fit(ROWS, np.zeros(len(ROWS)), task, 0)
-        network = Network.seeded(each, {"numbers": specs[key]}, task.n_outputs)
-        members.append(FittedMember(number, each, network.state_dict(), share))
+        members.append(member_of(number, each, specs[key], task, share, folds))
     return FittedEnsemble(members, modalities, specs, task)
 
 
+def seen(each: TrialConfig, spec: InputSpec) -> Tensor:
+    """All rows as an encoder sees them."""
+    factor = each.modalities["numbers"].settings["factor"]
+    return torch.from_numpy((ROWS.to_numpy() - ROWS.to_numpy().mean(0)) * factor).float() - 0.5
+
+
 def by_hand(whole: FittedEnsemble, number: int) -> np.ndarray:
-    """One member's prediction, all rows at once."""
-    member, factor = whole.members[number], whole.members[number].config.modalities["numbers"].settings["factor"]
-    x = torch.from_numpy((ROWS.to_numpy() - ROWS.to_numpy().mean(0)) * factor).float() - 0.5
-    network = Network(member.config, {"numbers": whole.specs[member.keys["numbers"]]}, whole.task.n_outputs)
-    network.load_state_dict(dict(member.weights))
-    with torch.no_grad():
-        outputs = network.eval()({"numbers": x})
-    if whole.task.is_classification:
-        return outputs.softmax(1).numpy()
-    return (outputs[:, 0] * whole.task.scale + whole.task.location).numpy()
+    """One member's prediction, all rows at once: the mean of its folds."""
+    member, task = whole.members[number], whole.task
+    spec = whole.specs[member.keys["numbers"]]
+    scale = task.scale(member.config.training.get("target", "none"))
+    if member.config.estimator:
+        parts = estimating.load(member.weights["learnt"].numpy().tobytes(), member.config, task)
+        told = [part.predict(seen(member.config, spec).numpy()) for part in parts]
+        return np.mean([scale.inverse(each) if task.is_numeric else each for each in told], axis=0)
+    found = []
+    for fold in range(member.folds):
+        network = Network(member.config, {"numbers": spec}, task.n_outputs)
+        network.load_state_dict({name: tensor[fold] for name, tensor in member.weights.items()})
+        with torch.no_grad():
+            outputs = network.eval()({"numbers": seen(member.config, spec)})
+        if task.is_numeric:
+            numbers = scale.inverse(outputs.double().numpy())
+            found.append(np.sort(numbers, 1) if task.kind == "quantile" else numbers)
+        elif task.is_classification:
+            found.append(outputs.softmax(1).numpy())
+        else:
+            found.append(outputs.sigmoid().numpy())
+    mean = np.mean(found, axis=0)
+    return mean[:, 0] if task.kind == "regression" else mean
 
 
-@pytest.mark.parametrize("task", [TASK, Task("y", "regression", location=100.0, scale=7.0)])
-@pytest.mark.parametrize("rows_at_once", [None, 1, 5])
-def test_predicts_the_members_mean_by_their_shares(task: Task, rows_at_once: int | None) -> None:
-    whole = ensemble([config(1), config(2, features=0.5)], [3.0, 1.0], task)
+SCALES = (
+    TargetScale("none", (5.0,), (2.0,), (-1.5,), (1.5,)),
+    TargetScale("log", (1.5,), (0.7,), (-2.0,), (2.0,), shift=0.5),
+)
+TASKS = {
+    "multiclass": TASK,
+    "binary": Task("y", "binary", ("no", "yes")),
+    "multilabel": Task("y", "multilabel", further=("z",)),
+    "regression": Task("y", "regression", scales=SCALES),
+    "multioutput": Task(
+        "y",
+        "multioutput",
+        further=("z",),
+        scales=(TargetScale("none", (5.0, 30.0), (2.0, 10.0), (-1.0, -1.0), (1.0, 1.0)),),
+    ),
+    "quantile": Task("y", "quantile", quantiles=(0.1, 0.5, 0.9), scales=SCALES),
+}
+
+
+@pytest.mark.parametrize("kind", TASKS)
+@pytest.mark.parametrize("folds", [1, 3])
+@pytest.mark.parametrize("rows_at_once", [None, 5])
+def test_predicts_the_members_mean_by_their_shares(kind: str, folds: int, rows_at_once: int | None) -> None:
+    """Each member's prediction being the mean of its folds'."""
+    whole = ensemble([config(1), config(2, features=0.5)], [3.0, 1.0], TASKS[kind], folds)
     found = whole.predict(ROWS, rows_at_once)
     assert found.dtype == np.float64
+    assert found.shape == ((23,) if kind == "regression" else (23, TASKS[kind].n_outputs))
     np.testing.assert_allclose(found, 0.75 * by_hand(whole, 0) + 0.25 * by_hand(whole, 1), rtol=1e-5)
+    assert [member.folds for member in whole.members] == [folds, folds]
+    assert len(whole.networks) == 2 * folds
+
+
+@pytest.mark.parametrize("kind", TASKS)
+@pytest.mark.parametrize("rows_at_once", [None, 5])
+def test_estimators_predict_beside_networks(kind: str, rows_at_once: int | None) -> None:
+    whole = ensemble([config(1), learner("k_neighbors", 2, neighbors=3)], [1.0, 3.0], TASKS[kind], folds=3)
+    found = whole.predict(ROWS, rows_at_once)
+    np.testing.assert_allclose(found, 0.25 * by_hand(whole, 0) + 0.75 * by_hand(whole, 1), rtol=1e-5)
+    assert len(whole.networks) == 3
+    assert whole.members[1].folds == 1
+
+
+@pytest.mark.parametrize("kind", ["regression", "quantile"])
+def test_members_see_the_target_each_in_its_own_scale(kind: str) -> None:
+    """The mean is of numbers in the user's unit, which stay where the training rows' targets were."""
+    configs = [config(1), config(2, target="log"), learner("k_neighbors", target="log", neighbors=4)]
+    whole = ensemble(configs, [1.0, 1.0, 2.0], TASKS[kind], folds=3)
+    expected = 0.25 * by_hand(whole, 0) + 0.25 * by_hand(whole, 1) + 0.5 * by_hand(whole, 2)
+    found = whole.predict(ROWS)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    lowest = min(float(scale.inverse(np.array([-9e9]))[0]) for scale in SCALES)
+    highest = max(float(scale.inverse(np.array([9e9]))[0]) for scale in SCALES)
+    assert lowest <= found.min() <= found.max() <= highest
+
+
+def test_quantiles_never_cross() -> None:
+    found = ensemble([config(seed) for seed in (1, 2)], [1.0, 1.0], TASKS["quantile"], folds=3).predict(ROWS)
+    assert (np.diff(found, axis=1) >= 0).all()
+
+
+def test_a_network_of_several_heads_predicts_their_mean() -> None:
+    whole = ensemble([config(1, encoder="doubled")], [1.0])
+    network = whole.networks[0]
+    assert network.copies == 2
+    with torch.no_grad():
+        outputs = network({"numbers": seen(whole.members[0].config, next(iter(whole.specs.values())))})
+    assert outputs.shape == (23, 2, 3)
+    np.testing.assert_allclose(whole.predict(ROWS), outputs.softmax(-1).mean(1).numpy(), rtol=1e-5)
+
+
+def test_estimators_alone_need_no_network_and_read_all_columns() -> None:
+    whole = ensemble([learner("k_neighbors"), learner("dummy")], [1.0, 1.0])
+    assert whole.networks == []
+    assert whole.columns == {"a", "b", "c"}
+    np.testing.assert_allclose(whole.predict(ROWS), 0.5 * by_hand(whole, 0) + 0.5 * by_hand(whole, 1), rtol=1e-6)
+
+
+def test_an_estimator_beside_a_network_of_few_columns_reads_all() -> None:
+    assert ensemble([config(1, features=0.3), learner("k_neighbors")], [1, 1]).columns == {"a", "b", "c"}
 
 
 def test_members_that_differ_in_augmentation_alone_share_what_they_read() -> None:
@@ -190,12 +335,25 @@ def saved(whole: FittedEnsemble, folder: Path) -> dict[str, Any]:
     return storage.load(folder, "ensemble")
 
 
-def test_comes_back_from_disk_with_the_same_bits(tmp_path: Path) -> None:
-    whole = ensemble([config(1), config(2, features=0.5)], [0.75, 0.25])
-    found = FittedEnsemble(**parts_from_content(saved(whole, tmp_path)), task=TASK)
+@pytest.mark.parametrize("kind", TASKS)
+@pytest.mark.parametrize("folds", [1, 3])
+def test_comes_back_from_disk_with_the_same_bits(tmp_path: Path, kind: str, folds: int) -> None:
+    configs = [config(1), config(2, features=0.5), learner("k_neighbors"), learner("dummy", 2)]
+    whole = ensemble(configs, [0.5, 0.25, 0.2, 0.05], TASKS[kind], folds)
+    found = FittedEnsemble(**parts_from_content(saved(whole, tmp_path)), task=TASKS[kind])
     np.testing.assert_array_equal(found.predict(ROWS), whole.predict(ROWS))
     assert [member.config for member in found.members] == [member.config for member in whole.members]
+    assert [member.folds for member in found.members] == [folds, folds, 1, 1]
     assert found.columns == whole.columns
+
+
+def test_a_missing_estimator_is_named(tmp_path: Path) -> None:
+    content = saved(ensemble([learner("dummy")], [1]), tmp_path)
+    assert ["estimators", "dummy"] in [requirement[:2] for requirement in content["requirements"]]
+    assert not [room for room, *_ in content["requirements"] if room in ("encoders", "losses", "optimizers")]
+    content["requirements"].append(["estimators", "dumy", "autodl-fancy"])
+    with pytest.raises(UnknownNameError, match=r"'dumy'.*did you mean 'dummy'.*distribution 'autodl-fancy'"):
+        parts_from_content(content)
 
 
 def test_a_missing_component_of_a_process_is_named_with_the_way_out(

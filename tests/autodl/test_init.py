@@ -11,6 +11,7 @@ from torch import Tensor, nn
 import autodl
 from autodl import own, registry
 from autodl.errors import AutoDLError
+from autodl.records import TrialRecord
 
 if TYPE_CHECKING:
     from conftest import Story
@@ -74,7 +75,13 @@ def test_search_hands_on_what_was_said_and_returns_the_predictor(
         models="mlp,linear",
         space="[loss]\n",
         output=Path("run"),
+        folds=5,
+        repeats=2,
+        refit=True,
+        single=True,
+        minimize="latency",
         task="binary",
+        sample_weight="w",
         columns={"zip": "category"},
         ignore=["a"],
         keep=["b"],
@@ -89,13 +96,16 @@ def test_search_hands_on_what_was_said_and_returns_the_predictor(
     assert loaded["load"] == (story.folder, "cpu")
     (source, data, options), named = fake_search["search"]
     assert source == "table.csv"
-    assert (data.target, data.task, data.columns, data.ignore) == ("y", "binary", {"zip": "category"}, ("a",))
+    assert (data.target, data.task, data.columns, data.ignore) == (("y",), "binary", {"zip": "category"}, ("a",))
     assert (data.keep, data.root, data.group, data.time_order) == (("b",), "images", "g", None)
     assert (data.validation, data.test, data.test_share, data.seed) == ("v.csv", "t.csv", 0.3, 3)
     assert (options.time, options.trials, options.metric, options.seed) == (5400.0, 7, "accuracy", 3)
     assert (options.device, options.jobs, options.models) == ("cpu", 2, ("mlp", "linear"))
     assert (options.space, options.output) == ("[loss]\n", "run")
+    assert (options.folds, options.repeats, options.refit, options.single) == (5, 2, True, True)
+    assert (options.minimize, data.sample_weight, data.quantiles) == ("latency", "w", ())
     assert named["started"] > 0
+    assert "cost" not in named
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
@@ -105,6 +115,23 @@ def test_what_is_not_said_keeps_its_default(fake_search: dict[str, Any], loaded:
     from autodl.tuning.options import SearchOptions
 
     assert fake_search["search"][0] == ("iris", DataOptions(), SearchOptions())
+
+
+def test_several_targets_and_quantiles_are_handed_on(fake_search: dict[str, Any], loaded: dict[str, Any]) -> None:
+    autodl.search("t.csv", ["a", "b"], quiet=True)
+    assert fake_search["search"][0][1].target == ("a", "b")
+    autodl.search("t.csv", "y", quantiles=[0.9, 0.1], quiet=True)
+    assert fake_search["search"][0][1].quantiles == (0.1, 0.9)
+
+
+def test_an_own_cost_goes_beside_the_options(fake_search: dict[str, Any], loaded: dict[str, Any]) -> None:
+    def cost(trial: TrialRecord) -> float:
+        return float(trial.n_parameters)
+
+    autodl.search("iris", minimize=cost, quiet=True)
+    (_, _, options), named = fake_search["search"]
+    assert options.minimize is None
+    assert named["cost"] is cost
 
 
 def test_progress_is_shown_unless_quiet(

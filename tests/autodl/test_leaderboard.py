@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autodl.errors import RunError
-from autodl.leaderboard import Leaderboard, describe
+from autodl.leaderboard import Leaderboard, describe, model_name
 from autodl.records import Component, TrialConfig, TrialRecord
 
 
@@ -58,16 +58,85 @@ def test_best_first_then_by_number_and_those_without_a_score_last() -> None:
 def test_the_frame_tells_everything() -> None:
     frame = Leaderboard(RECORDS, "accuracy", True, {2: 0.75, 0: 0.25}).frame()
     assert frame.columns.tolist() == [
-        *["rank", "number", "state", "score", "encoder", "what", "epochs", "best_epoch", "parameters", "seconds"],
-        *["source", "weight", "error"],
+        *["rank", "number", "state", "score", "model", "what", "epochs", "best_epoch", "parameters", "seconds"],
+        *["source", "weight", "cost", "front", "error"],
     ]
     assert frame["rank"].tolist() == [1, 2, 3, 4, 5]
     assert frame["weight"].tolist() == [0.75, 0.25, 0, 0, 0]
     assert frame["score"].isna().tolist() == [False, False, False, True, True]
-    assert frame.loc[1].to_dict() | {"what": ""} == {
-        **{"rank": 2, "number": 0, "state": "pruned", "score": 0.5, "encoder": "mlp", "what": "", "epochs": 3},
-        **{"best_epoch": 2, "parameters": 1234, "seconds": 1.235, "source": "portfolio", "weight": 0.25, "error": ""},
+    assert frame["cost"].isna().all()
+    assert not frame["front"].any()
+    assert frame.drop(columns="cost").loc[1].to_dict() | {"what": ""} == {
+        **{"rank": 2, "number": 0, "state": "pruned", "score": 0.5, "model": "mlp", "what": "", "epochs": 3},
+        **{"best_epoch": 2, "parameters": 1234, "seconds": 1.235, "source": "portfolio", "weight": 0.25},
+        **{"front": False, "error": ""},
     }
+
+
+ESTIMATOR = TrialConfig(
+    {"table": Component("tabular")},
+    {},
+    Component(""),
+    Component(""),
+    {},
+    1,
+    0,
+    estimator=Component("extra_trees", {"max_features": 0.512345, "min_samples_leaf": 3, "criterion": "gini"}),
+)
+
+
+def test_estimators_stand_beside_networks() -> None:
+    board = Leaderboard([*RECORDS, record(7, 0.95, config=ESTIMATOR, source="baseline")], "accuracy", True)
+    first = board.rows()[0]
+    assert (first["model"], first["source"]) == ("extra_trees", "baseline")
+    assert first["what"] == "extra_trees, max_features 0.51, min_samples_leaf 3, criterion gini"
+    assert "extra_trees, max_features 0.51" in board.table()
+    assert Leaderboard.from_json(json.loads(json.dumps(board.to_json()))).records[0].config == ESTIMATOR
+
+
+@pytest.mark.parametrize(
+    ("encoders", "name"),
+    [
+        ({"table": Component("mlp")}, "mlp"),
+        ({"table": Component("mlp"), "photo": Component("cnn")}, "cnn + mlp"),
+    ],
+)
+def test_a_network_is_called_by_its_encoders_in_order_of_their_inputs(
+    encoders: dict[str, Component], name: str
+) -> None:
+    assert model_name(config(encoders=encoders)) == name
+
+
+class TestTwoObjectives:
+    board = Leaderboard(
+        [record(0, 0.9, cost=12.5), record(1, 0.8, cost=3.0), record(2, 0.7, cost=math.inf), record(3, 0.6)],
+        "accuracy",
+        True,
+        {1: 1.0},
+        frozenset({0, 1}),
+    )
+
+    def test_costs_and_the_front_are_told_everywhere(self, tmp_path: Path) -> None:
+        frame = self.board.frame()
+        assert frame["cost"].tolist()[:2] == [12.5, 3.0]
+        assert frame["cost"].isna().tolist() == [False, False, True, True]  # what is not finite is not known
+        assert frame["front"].tolist() == [True, True, False, False]
+        self.board.to_csv(tmp_path / "board.csv")
+        found = pd.read_csv(tmp_path / "board.csv")
+        pd.testing.assert_series_equal(found["cost"], frame["cost"].astype(float))
+        assert found["front"].tolist() == [True, True, False, False]
+        head, *lines = self.board.table().splitlines()
+        assert head.split()[-2:] == ["cost", "front"]
+        assert [line.split()[-2:] for line in lines[:2]] == [["12.5", "*"], ["3", "*"]]
+        assert not any(line.endswith("*") for line in lines[2:])
+
+    def test_json_brings_them_back(self) -> None:
+        found = Leaderboard.from_json(json.loads(json.dumps(self.board.to_json(), allow_nan=False)))
+        assert found.front == {0, 1}
+        pd.testing.assert_frame_equal(found.frame(), self.board.frame())
+
+    def test_without_costs_the_table_has_no_such_columns(self) -> None:
+        assert "cost" not in Leaderboard(RECORDS, "accuracy", True).table()
 
 
 def test_an_empty_leaderboard_has_the_same_columns(tmp_path: Path) -> None:

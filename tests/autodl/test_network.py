@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from autodl.errors import PluginError
-from autodl.network import Network, feature_mask, kept_columns
+from autodl.network import Heads, Network, feature_mask, kept_columns
 from autodl.records import Component, InputSpec, TrialConfig
 
 MLP = Component("mlp", {"depth": 1, "width": 8, "dropout": 0.0})
+TABM = Component("tabm", {"depth": 1, "width": 8, "dropout": 0.0, "copies": 4})
 CNN = Component("cnn", {"blocks": 1, "channels": 4, "dense_depth": 1, "dense_width": 8})
 
 
@@ -84,3 +85,41 @@ def test_two_inputs_are_fused_and_one_may_be_missing():
 def test_two_inputs_without_a_fusion_are_refused():
     with pytest.raises(PluginError, match="must have a fusion"):
         Network(recipe(table=MLP, photo=CNN), {"table": table(), "photo": image()}, 2)
+
+
+@pytest.mark.parametrize("mode", [True, False], ids=["train", "eval"])
+def test_each_copy_has_outputs_of_its_own(mode):
+    network = Network.seeded(recipe(table=TABM), {"table": table()}, 3).train(mode)
+    assert network.copies == 4
+    x = torch.randn(5, 8)
+    outputs = network({"table": x})
+    assert outputs.shape == (5, 4, 3)
+    (tokens,) = (encoder(x) for encoder in network.encoders)
+    for copy in range(4):
+        torch.testing.assert_close(outputs[:, copy], tokens[:, copy] @ network.head.weight[copy])
+
+
+def test_most_networks_have_one_copy():
+    assert Network.seeded(recipe(table=MLP), {"table": table()}, 3).copies == 1
+
+
+def test_a_fusion_takes_the_mean_of_copies():
+    specs = {"table": table(), "photo": image()}
+    network = Network.seeded(recipe(Component("concat"), table=TABM, photo=CNN), specs, 2).eval()
+    assert network.copies == 1
+    x = torch.randn(3, 8)
+    seen = {}
+    network.fusion.register_forward_pre_hook(lambda module, given: seen.update(given[0]))
+    assert network({"table": x, "photo": torch.randn(3, 1, 8, 8)}).shape == (3, 2)
+    torch.testing.assert_close(seen["table"], network.encoders[1](x).mean(1, keepdim=True))
+
+
+def test_heads_are_linear_maps_that_start_small():
+    torch.manual_seed(0)
+    heads = Heads(3, 64, 2)
+    assert heads.weight.abs().max().item() == pytest.approx(1 / 8, rel=0.05)
+    heads.bias.data.normal_()
+    tokens = torch.randn(5, 3, 64)
+    for copy in range(3):
+        expected = tokens[:, copy] @ heads.weight[copy] + heads.bias.view(3, 2)[copy]
+        torch.testing.assert_close(heads(tokens)[:, copy], expected)

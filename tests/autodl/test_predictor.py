@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import random
 import subprocess
 import sys
@@ -13,17 +14,21 @@ import pandas as pd
 import pytest
 import torch
 
-from autodl import registry, storage
-from autodl.data.dataset import DataOptions, Dataset, load_dataset
+from autodl import estimating, registry, storage
+from autodl.calibration import Calibration, fit_calibration
+from autodl.data.dataset import DataOptions, Dataset, load_dataset, load_rows
+from autodl.data.folds import cross_validated
 from autodl.errors import DataError, PredictorError, RunError
 from autodl.fitted import FittedMember, modality_key, structural_settings
+from autodl.intervals import fit_conformal
 from autodl.leaderboard import Leaderboard
-from autodl.metrics import METRICS, default_metric
+from autodl.metrics import METRICS, default_metric, get_metric
 from autodl.modalities.tabular import Tabular
 from autodl.predictor import Predictor, load
-from autodl.records import Component, TrialConfig, TrialRecord
-from autodl.training.data import training_data
+from autodl.records import Component, Task, TrialConfig, TrialRecord
+from autodl.training.data import TrainingData, training_data
 from autodl.training.loop import Limits, Training
+from autodl.tuning.executors._estimate import flat_rows
 
 CPU = torch.device("cpu")
 
@@ -35,21 +40,42 @@ def usual(room: str, name: str, **changes: Any) -> Component:
 def configuration(dataset: Dataset, seed: int, encoder: Component, features: float, **modality: Any) -> TrialConfig:
     pictures = dataset.schema.of_kind("image")
     name, kind = (pictures[0].name, "image") if pictures else ("table", "tabular")
+    losses = {"multilabel": "binary_cross_entropy", "quantile": "pinball"}
+    usually = "cross_entropy" if dataset.task.is_classification else "squared_error"
+    target = dataset.task.scales[-1].name if dataset.task.scales else "none"
     return TrialConfig(
         modalities={name: usual("modalities", kind, **modality)},
         encoders={name: encoder},
-        loss=usual("losses", "cross_entropy" if dataset.task.is_classification else "squared_error"),
+        loss=usual("losses", losses.get(dataset.task.kind, usually)),
         optimizer=usual("optimizers", "adamw"),
-        training={"batch_size": 32, "features": features},
+        training={"batch_size": 32, "features": features, "target": target},
         epochs=4,
         seed=seed,
     )
 
 
+def learner(name: str, seed: int = 0, **settings: Any) -> TrialConfig:
+    part = usual("estimators", name, **settings)
+    nothing = Component("")
+    return TrialConfig({"table": usual("modalities", "tabular")}, {}, nothing, nothing, {}, 1, seed, estimator=part)
+
+
+def trained(dataset: Dataset, task: Task, config: TrialConfig, rows: TrainingData) -> tuple[dict[str, Any], Any]:
+    """Weights of a network or an estimator each fold, and what they said of the rows that they were not fitted on."""
+    if config.estimator:
+        x = flat_rows(rows)
+        folds = dataset.split.folds
+        fitted, told = estimating.fit_folds(config, x, dataset.targets, task, folds, None, stop=lambda: False)
+        return {"learnt": torch.frombuffer(bytearray(estimating.save(fitted)), dtype=torch.uint8)}, told
+    (member,) = Training([config], rows, CPU).run(Limits(config.epochs))
+    assert member.predictions is not None
+    return dict(member.weights), member.predictions.double().numpy()
+
+
 def fit(dataset: Dataset, configs: Sequence[TrialConfig]) -> Predictor:
     """Train each configuration, as a search would, and share the prediction evenly."""
     task = replace(dataset.task, metric=default_metric(dataset.task))
-    modalities, specs, members, records = {}, {}, [], []
+    modalities, specs, members, records, told = {}, {}, [], [], []
     train = dataset.split.train
     for number, config in enumerate(configs):
         keys = {name: modality_key(name, component) for name, component in config.modalities.items()}
@@ -60,14 +86,29 @@ def fit(dataset: Dataset, configs: Sequence[TrialConfig]) -> Predictor:
             specs[keys[name]] = modality.fit(dataset.frame.iloc[train], dataset.targets[train], task, seed=0)
         stored = {name: modalities[key].transform(dataset.frame) for name, key in keys.items()}
         seen = {name: specs[key] for name, key in keys.items()}
-        rows = training_data(stored, seen, dataset.targets, task, [train, dataset.split.validation], device=CPU)
-        (member,) = Training([config], rows, CPU).run(Limits(config.epochs))
-        members.append(FittedMember(number, config, member.weights, 1.0))
-        records.append(TrialRecord(number, "complete", config, member.score, member.epoch, member.best_epoch))
-    board = Leaderboard(records, task.metric, False, {member.number: 1 / len(members) for member in members})
-    scores = {"validation": {task.metric: board.records[0].score or 0.0}, "test": {}}
-    facts = {"seed": 0, "seconds": 1.5, "notes": list(dataset.notes)}
-    return Predictor(task, dataset.schema, members, modalities, specs, board, scores, facts, dataset.root)
+        rows = training_data(stored, seen, dataset.targets, task, dataset.split.folds, device=CPU)
+        weights, said = trained(dataset, task, config, rows)
+        score = float(get_metric(task.metric, task).function(rows.judged_truth, said))
+        members.append(FittedMember(number, config, weights, 1.0))
+        records.append(TrialRecord(number, "complete", config, score, config.epochs, config.epochs))
+        told.append(said)
+    blend = np.mean(told, axis=0)
+    calibration = fit_calibration(blend, rows.judged_truth, task)
+    greater = get_metric(task.metric, task).greater_is_better
+    board = Leaderboard(records, task.metric, greater, {member.number: 1 / len(members) for member in members})
+    return Predictor(
+        task,
+        dataset.schema,
+        members,
+        modalities,
+        specs,
+        board,
+        calibration,
+        fit_conformal(calibration.apply(blend), rows.judged_truth, task),
+        scores={"validation": {task.metric: board.records[0].score or 0.0}, "test": {}},
+        facts={"seed": 0, "seconds": 1.5, "notes": list(dataset.notes)},
+        root=dataset.root,
+    )
 
 
 def table(rows: int = 120) -> pd.DataFrame:
@@ -90,7 +131,7 @@ def table(rows: int = 120) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def mixed() -> Predictor:
     """Two members that differ in encoder, scaling and kept columns."""
-    dataset = load_dataset(table(), DataOptions(target="kind"))
+    dataset = load_dataset(table(), DataOptions(target=("kind",)))
     mlp = usual("encoders", "mlp", width=32, embedding="piecewise_linear", embedding_width=4, bins=8)
     configs = [
         configuration(dataset, 1, mlp, 0.4),
@@ -120,7 +161,7 @@ def album(rows: int = 60) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def album_and_table() -> Predictor:
-    dataset = load_dataset(album(), DataOptions(target="y", columns={"picture": "image"}))
+    dataset = load_dataset(album(), DataOptions(target=("y",), columns={"picture": "image"}))
     first = configuration(dataset, 0, usual("encoders", "linear"), 1.0)
     config = replace(
         first,
@@ -137,25 +178,130 @@ def numbers() -> Predictor:
     return fit(dataset, [configuration(dataset, 0, usual("encoders", "mlp", depth=1, width=32), 1.0)])
 
 
-@pytest.mark.parametrize("name", ["mixed", "pictures", "album_and_table", "numbers"])
-def test_saved_and_loaded_it_predicts_the_same_bits(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    predictor: Predictor = request.getfixturevalue(name)
-    data = {"mixed": table(40), "pictures": "digits", "album_and_table": album(), "numbers": "diabetes"}[name]
+def sheet(rows: int = 90) -> pd.DataFrame:
+    """Numbers, and a target of each kind."""
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(rows, 4))
+    noise = 0.2 * generator.normal(size=rows)
+    frame = pd.DataFrame(x, columns=["a", "b", "c", "d"])
+    return frame.assign(
+        word=np.where(x[:, 0] + noise > 0, "yes", "no"),
+        colour=np.array(["red", "green", "blue"])[np.digitize(x[:, 1] + noise, [-0.5, 0.5])],
+        size=np.exp(2 + x[:, 0] - x[:, 2] + noise),
+        weight=10 * x[:, 1] + noise,
+        loud=(x[:, 2] + noise > 0).astype(int),
+        tall=(x[:, 3] + noise > 0.5).astype(int),
+    )
+
+
+TARGETS = {
+    "binary": DataOptions(target=("word",)),
+    "multiclass": DataOptions(target=("colour",)),
+    "multilabel": DataOptions(target=("loud", "tall"), task="multilabel"),
+    "regression": DataOptions(target=("size",)),
+    "multioutput": DataOptions(target=("size", "weight"), task="multioutput"),
+    "quantile": DataOptions(target=("size",), quantiles=(0.1, 0.5, 0.9)),
+}
+
+
+@pytest.fixture(scope="module")
+def of_kind() -> Callable[[str], Predictor]:
+    """Two networks and an estimator, each of three folds, of a kind of task; made once."""
+
+    @functools.cache
+    def make(kind: str) -> Predictor:
+        options = TARGETS[kind]
+        dataset = cross_validated(load_dataset(sheet()[[*"abcd", *options.target]], options), 3)
+        assert dataset.task.kind == kind
+        mlp = usual("encoders", "mlp", depth=1, width=32)
+        configs = [configuration(dataset, seed, mlp, 1.0) for seed in (1, 2)]
+        return fit(dataset, [*configs, learner("k_neighbors", neighbors=5)])
+
+    return make
+
+
+@pytest.mark.parametrize("name", ["mixed", "pictures", "album_and_table", "numbers", *TARGETS])
+def test_saved_and_loaded_it_predicts_the_same_bits(
+    name: str, tmp_path: Path, request: pytest.FixtureRequest, of_kind: Callable[[str], Predictor]
+) -> None:
+    predictor: Predictor = of_kind(name) if name in TARGETS else request.getfixturevalue(name)
+    data = {"mixed": table(40), "pictures": "digits", "album_and_table": album(), "numbers": "diabetes"}
+    rows = sheet() if name in TARGETS else data[name]
     predictor.save(tmp_path)
     before = torch.get_rng_state()
     found = load(tmp_path, "cpu")
     assert torch.equal(torch.get_rng_state(), before)
-    if predictor.task.is_classification:
-        pd.testing.assert_frame_equal(found.predict_proba(data), predictor.predict_proba(data), check_exact=True)
-    pd.testing.assert_series_equal(found.predict(data), predictor.predict(data), check_exact=True)
-    assert found.evaluate(data) == predictor.evaluate(data)
-    for attribute in ("task", "schema", "scores", "facts", "root", "columns"):
+    if not predictor.task.is_numeric:
+        pd.testing.assert_frame_equal(found.predict_proba(rows), predictor.predict_proba(rows), check_exact=True)
+    if predictor.task.kind != "multilabel":
+        pd.testing.assert_frame_equal(found.predict_interval(rows), predictor.predict_interval(rows), check_exact=True)
+    pd.testing.assert_frame_equal(*(pd.DataFrame(each.predict(rows)) for each in (found, predictor)), check_exact=True)
+    assert found.evaluate(rows) == predictor.evaluate(rows)
+    for attribute in ("task", "schema", "scores", "facts", "root", "columns", "calibration"):
         assert getattr(found, attribute) == getattr(predictor, attribute)
     assert found.leaderboard.to_json() == predictor.leaderboard.to_json()
     assert found.summary() == predictor.summary()
     found.save(tmp_path / "again")
     files = [sorted(file for file in folder.iterdir() if file.is_file()) for folder in (tmp_path, tmp_path / "again")]
     assert [file.read_bytes() for file in files[0]] == [file.read_bytes() for file in files[1]]
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+def test_the_folds_of_a_member_predict_their_mean(kind: str, of_kind: Callable[[str], Predictor]) -> None:
+    """As one predictor a fold would, and all members together the mean of the members."""
+    whole, frame, parts = of_kind(kind), sheet(), []
+    for member in whole.members:
+        assert member.folds == (1 if member.config.estimator else 3)
+        alone = [member]
+        if not member.config.estimator:
+            cut = [{name: t[fold : fold + 1] for name, t in member.weights.items()} for fold in range(3)]
+            alone = [replace(member, weights=weights) for weights in cut]
+        own = [replace(whole, members=[replace(each, share=1.0)], calibration=Calibration()) for each in alone]
+        rows = [load_rows(frame, whole.schema, whole.task, None)[0]] * len(own)
+        parts.append(np.mean([each.predict_frame(row) for each, row in zip(own, rows, strict=True)], axis=0))
+    expected = whole.calibration.apply(np.mean(parts, axis=0))
+    found = whole.predict_frame(load_rows(frame, whole.schema, whole.task, None)[0])
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in TARGETS if kind != "multilabel"])
+def test_intervals_grow_with_the_coverage_and_hold_what_is_asked(
+    kind: str, of_kind: Callable[[str], Predictor]
+) -> None:
+    """Of rows that the folds' mean is better at than each fold was, rather more than is asked."""
+    predictor = of_kind(kind)
+    frame, targets = load_rows(sheet(), predictor.schema, predictor.task, None)
+    found = predictor.predict_frame(frame)
+    measured = [predictor.coverage(found, targets, share) for share in (0.5, 0.9)]
+    assert measured[0]["size"] < measured[1]["size"]
+    assert measured[0]["measured"] < measured[1]["measured"]
+    assert measured[1]["measured"] >= 0.85
+    assert measured[1]["asked"] == 0.9
+
+
+def test_where_errors_are_not_known_there_are_no_intervals(
+    mixed: Predictor, of_kind: Callable[[str], Predictor]
+) -> None:
+    with pytest.raises(DataError, match="must know its errors"):
+        replace(mixed, conformal=None).predict_interval(table(5))
+    with pytest.raises(DataError, match="use their probabilities"):
+        of_kind("multilabel").predict_interval(sheet(5))
+
+
+@pytest.mark.parametrize("kind", ["binary", "multilabel"])
+def test_what_is_predicted_is_what_is_scored(kind: str, of_kind: Callable[[str], Predictor], tmp_path: Path) -> None:
+    """Where the line between classes is not at one half, metrics of decisions see it, those of probabilities not."""
+    plain = of_kind(kind)
+    cuts = (0.2,) if kind == "binary" else (0.2, 0.7)
+    shifted = replace(plain, calibration=replace(plain.calibration, thresholds=cuts))
+    shifted.save(tmp_path)
+    frame = sheet()
+    truth = frame[list(plain.task.targets)].to_numpy()
+    for each in (shifted, load(tmp_path, "cpu")):
+        said = pd.DataFrame(each.predict(frame)).to_numpy()
+        assert (said != pd.DataFrame(plain.predict(frame)).to_numpy()).any()
+        assert each.evaluate(frame)["accuracy"] == pytest.approx((said == truth).mean())
+        assert each.evaluate(frame)["log_loss"] == plain.evaluate(frame)["log_loss"]
 
 
 def test_learns(mixed: Predictor, pictures: Predictor, numbers: Predictor) -> None:
@@ -171,8 +317,7 @@ def test_a_row_is_predicted_alike_whatever_comes_with_it(mixed: Predictor, monke
         monkeypatch.setattr(mixed, "rows_per_batch", rows_per_batch)
         np.testing.assert_allclose(mixed.predict_proba(frame), whole, atol=1e-6)
     monkeypatch.undo()
-    for row in (0, 5, 119):
-        np.testing.assert_allclose(mixed.predict_proba(frame.iloc[[row]]), whole.iloc[[row]], atol=1e-6)
+    np.testing.assert_allclose(mixed.predict_proba(frame.iloc[[5]]), whole.iloc[[5]], atol=1e-6)
     turned = frame.iloc[::-1]
     np.testing.assert_allclose(mixed.predict_proba(turned), whole[::-1], atol=1e-6)
 

@@ -5,13 +5,14 @@ import inspect
 import json
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 
-from autodl import records
+from autodl import records, tasks
 from autodl.records import (
     COLUMN_KINDS,
     Column,
@@ -19,8 +20,10 @@ from autodl.records import (
     Component,
     InputSpec,
     Schema,
+    Split,
     Stored,
     Task,
+    TaskKind,
     TrialConfig,
     TrialRecord,
     column_names,
@@ -30,17 +33,11 @@ VALUES = st.one_of(st.booleans(), st.integers(), st.floats(allow_nan=False), st.
 SETTINGS = st.dictionaries(st.text(), VALUES, max_size=4)
 COMPONENTS = st.builds(Component, st.text(), SETTINGS)
 PARTS = st.dictionaries(st.text(), COMPONENTS, max_size=3)
-TASKS = st.builds(
-    Task,
-    target=st.text(),
-    kind=st.sampled_from(["binary", "multiclass", "regression"]),
-    classes=st.lists(VALUES, max_size=4).map(tuple),
-    metric=st.text(),
-    location=st.floats(allow_nan=False),
-    scale=st.floats(allow_nan=False),
-)
 CONFIGS = st.builds(
-    TrialConfig, PARTS, PARTS, COMPONENTS, COMPONENTS, SETTINGS, st.integers(), st.integers(), st.none() | COMPONENTS
+    TrialConfig,
+    *(PARTS, PARTS, COMPONENTS, COMPONENTS, SETTINGS, st.integers(), st.integers()),
+    fusion=st.none() | COMPONENTS,
+    estimator=st.none() | COMPONENTS,
 )
 
 
@@ -55,8 +52,8 @@ def types(value: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("record", "examples"),
-    [(Task, TASKS), (Component, COMPONENTS), (TrialConfig, CONFIGS)],
-    ids=["task", "component", "config"],
+    [(Component, COMPONENTS), (TrialConfig, CONFIGS)],
+    ids=["component", "config"],
 )
 @given(data=st.data())
 def test_what_goes_through_json_comes_back(record: Any, examples: st.SearchStrategy[Any], data: st.DataObject) -> None:
@@ -77,17 +74,26 @@ def test_what_is_written_shares_no_settings_with_the_record() -> None:
         assert (each.encoders["a"].settings, each.training) == ({"depth": 1}, {"x": 1})
 
 
-@pytest.mark.parametrize(
-    ("task", "outputs", "classification"),
-    [
-        (Task("y", "binary", ("no", "yes")), 2, True),
-        (Task("y", "multiclass", (1, 2, 3)), 3, True),
-        (Task("y", "regression"), 1, False),
-    ],
-    ids=lambda each: getattr(each, "kind", ""),
-)
-def test_the_width_of_the_head(task: Task, outputs: int, classification: bool) -> None:
-    assert (task.n_outputs, task.is_classification) == (outputs, classification)
+def test_a_recipe_from_before_there_were_estimators_is_a_networks() -> None:
+    data = TrialConfig({}, {}, Component("huber"), Component("sgd"), {}, 1, 0).to_json()
+    del data["estimator"]
+    assert TrialConfig.from_json(data).estimator is None
+
+
+class TestSplit:
+    everyone = np.array([0, 2, 3, 5, 6, 7])
+
+    def test_one_part_held_out_is_one_fold(self) -> None:
+        split = Split(self.everyone[:4], self.everyone[4:], np.array([1, 4]))
+        ((train, held),) = split.folds
+        assert (train.tolist(), held.tolist()) == ([0, 2, 3, 5], [6, 7])
+        assert split.rows.tolist() == [0, 2, 3, 5, 6, 7]
+
+    def test_cross_validated_every_row_is_trained_on_and_judged(self) -> None:
+        cross = tuple((np.setdiff1d(self.everyone, held), held) for held in np.split(self.everyone, 3))
+        split = Split(self.everyone, self.everyone, np.array([1, 4]), cross=cross)
+        assert split.folds == cross
+        assert split.rows.tolist() == self.everyone.tolist()  # each once
 
 
 class TestSchema:
@@ -148,6 +154,11 @@ def test_one_missing_row_is_a_gap(present: list[bool], gaps: bool) -> None:
     assert Stored(torch.zeros(len(present), 3), torch.tensor(present, dtype=torch.bool)).gaps is gaps
 
 
+def test_the_task_is_reached_from_here_too() -> None:
+    assert Task is tasks.Task
+    assert TaskKind is tasks.TaskKind
+
+
 def test_nothing_that_travels_can_be_changed_on_its_way() -> None:
     found = [each for _, each in inspect.getmembers(records, dataclasses.is_dataclass)]
     assert len(found) >= 10
@@ -157,6 +168,6 @@ def test_nothing_that_travels_can_be_changed_on_its_way() -> None:
 def test_a_trial_begins_with_nothing_and_shares_no_rungs_with_others() -> None:
     config = TrialConfig({}, {}, Component("huber"), Component("sgd"), {}, 1, 0)
     one, other = (TrialRecord(number, "running", config) for number in (0, 1))
-    assert (one.score, one.epoch, one.error) == (None, 0, "")
+    assert (one.score, one.epoch, one.error, one.cost) == (None, 0, "", None)
     assert one.rungs == {}
     assert one.rungs is not other.rungs

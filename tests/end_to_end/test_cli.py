@@ -36,17 +36,30 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def searched(folder: Path) -> str:
     """What the first search of a user prints."""
-    line = "search iris --trials 4 --time 2m --seed 1 --models linear,mlp --output run"
+    line = "search iris --trials 4 --time 2m --seed 1 --folds 3 --models linear,mlp --output run"
     done = autodl(folder, line)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def test_a_search_says_what_it_understood_and_how_good_it_is(searched: str) -> None:
-    for label in ("data ", "task ", "columns ", "split ", "search ", "score ", "trials ", "run ", "next "):
+    labels = (
+        "data ",
+        "task ",
+        "columns ",
+        "split ",
+        "search ",
+        "score ",
+        "baselines ",
+        "intervals ",
+        "trials ",
+        "run ",
+    )
+    for label in (*labels, "next "):
         assert any(line.startswith(label) for line in searched.splitlines()), label
     assert "predict 'species' (setosa, versicolor, virginica)" in searched
     assert "autodl predict run iris -o predictions.csv" in searched
+    assert "3 folds of 40 rows, 30 test rows" in " ".join(searched.split())
     assert "\x1b" not in searched
 
 
@@ -66,7 +79,8 @@ def test_the_next_commands_that_it_names_work(folder: Path) -> None:
     hits = [data.target_names[at] == row["species"] for at, row in zip(data.target, rows, strict=True)]
     assert scores["accuracy"] == pytest.approx(sum(hits) / 150)
     board = json.loads(autodl(folder, "leaderboard run --json").stdout)
-    assert 1 <= len(board["trials"]) <= 4
+    assert 1 <= sum(trial["source"] != "baseline" for trial in board["trials"]) <= 4
+    assert "dummy" in {trial["model"] for trial in board["trials"]}
 
 
 @pytest.mark.usefixtures("searched")
@@ -161,7 +175,8 @@ class Mine(nn.Module):
 """
 SEARCH = """
 predictor = autodl.search("iris", trials=2, time=120, models="mine", output="{run}", jobs=1)
-assert (predictor.leaderboard.frame().encoder == "mine").all()
+board = predictor.leaderboard.frame()
+assert (board.model[board.source != "baseline"] == "mine").all()
 assert list(predictor.predict("iris")) == list(autodl.load("{run}").predict("iris"))
 """
 

@@ -46,7 +46,7 @@ def test_a_user_can_keep_it_out(environment: dict[str, str], tmp_path: Path) -> 
     without = {**environment, "AUTODL_PLUGINS": ""}
     assert "swiglu" not in autodl(without, "components")
     said = autodl(without, "search", "iris", "--models", "swiglu", "--output", str(tmp_path / "run"), code=2)
-    assert "no encoder is called 'swiglu'" in said
+    assert "no model is called 'swiglu'" in said
 
 
 def test_it_passes_the_suite_that_it_ships(environment: dict[str, str], root: Path) -> None:
@@ -67,7 +67,7 @@ def run(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
 
 def test_it_is_searched_with_and_predicts(environment: dict[str, str], run: str) -> None:
     board = json.loads(autodl(environment, "leaderboard", run, "--json"))
-    assert {trial["encoder"] for trial in board["trials"]} == {"swiglu"}
+    assert {trial["model"] for trial in board["trials"] if trial["source"] != "baseline"} == {"swiglu"}
     assert json.loads(autodl(environment, "evaluate", run, "iris", "--json"))["scores"]["accuracy"] > 0.85
 
 

@@ -25,17 +25,25 @@ def main() -> None:
     setup = json.loads(sys.stdin.buffer.readline())
     sys.path[:] = setup["path"]
     jobs: queue.Queue[dict[str, Any]] = queue.Queue()
+    joining: queue.Queue[dict[str, Any]] = queue.Queue()
     stopped = threading.Event()
-    threading.Thread(target=_read, args=(jobs, stopped), daemon=True).start()
+    threading.Thread(target=_read, args=(jobs, joining, stopped), daemon=True).start()
     try:
-        _work(setup, jobs, stopped, out)
+        _work(setup, jobs, joining, stopped, out)
     except BaseException:
         traceback.print_exc()
         os._exit(1)  # the reading thread holds its input, so that an ordinary end would abort
 
 
-def _work(setup: dict[str, Any], jobs: queue.Queue[dict[str, Any]], stopped: threading.Event, out: BinaryIO) -> None:
+def _work(
+    setup: dict[str, Any],
+    jobs: queue.Queue[dict[str, Any]],
+    joining: queue.Queue[dict[str, Any]],
+    stopped: threading.Event,
+    out: BinaryIO,
+) -> None:
     from autodl import own
+    from autodl.records import TrialConfig
     from autodl.training.device import prepare_device, resolve_device
     from autodl.tuning.executors._work import Worker
     from autodl.tuning.executors.job import Message, PackJob
@@ -43,20 +51,30 @@ def _work(setup: dict[str, Any], jobs: queue.Queue[dict[str, Any]], stopped: thr
     def tell(message: Message) -> None:
         out.write(json.dumps(message).encode() + b"\n")
 
+    def extras(job: int) -> list[tuple[int, TrialConfig, int]]:
+        found: list[tuple[int, TrialConfig, int]] = []
+        while not joining.empty():
+            message = joining.get()
+            if message["job"] == job:  # or it came when that job was over: the driver sees to it
+                found += [(number, TrialConfig.from_json(c), until) for number, c, until in message["members"]]
+        return found
+
     prepare_device(resolve_device(setup["device"]), setup["threads"])
     for reference in setup["own"]:
         own.register(reference)
-    worker = Worker(tell, stopped.is_set)
+    worker = Worker(tell, stopped.is_set, extras)
     tell({"event": "ready"})
     while True:
         worker.work(PackJob.from_json(jobs.get()))
 
 
-def _read(jobs: queue.Queue[dict[str, Any]], stopped: threading.Event) -> None:
+def _read(jobs: queue.Queue[dict[str, Any]], joining: queue.Queue[dict[str, Any]], stopped: threading.Event) -> None:
     for line in sys.stdin.buffer:
         message = json.loads(line)
         if message["say"] == "stop":
             stopped.set()
+        elif message["say"] == "join":
+            joining.put(message)
         elif message["say"] == "log":
             log = os.open(message["path"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             os.dup2(log, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,7 +14,9 @@ Message: TypeAlias = dict[str, Any]
 """What an executor tells the driver; ``event`` is one of
 
     ``epoch``   numbers, epoch, scores: a pack finished an epoch
-    ``trial``   number, ended, score, epoch, best_epoch, n_parameters, seconds, error: a trial left its pack
+    ``trial``   number, ended, score, epoch, best_epoch, n_parameters, seconds, error, and latency if the job asks
+                for it (seconds that one row takes one model): a trial left its pack
+    ``free``    job, slots: a pack has room for so many more trials of its structure
     ``said``    text: something the user should know
     ``done``    job: nothing more comes of this job
     ``lost``    job (the ``PackJob`` itself), reason: the worker died over it
@@ -37,6 +39,8 @@ class PackJob:
         threads: Threads of the worker.
         bf16: Whether convolutions are computed in bfloat16; decided once a run, or workers could differ.
         attempt: How often it was tried before.
+        latency: Whether to tell how long a prediction takes.
+        room: Trials that the pack may hold: where it has fewer, others may join while it trains.
     """
 
     id: int
@@ -50,6 +54,8 @@ class PackJob:
     threads: int
     bf16: bool = False
     attempt: int = 0
+    latency: bool = False
+    room: int = 1
 
     def to_json(self) -> dict[str, Any]:
         """Plain data that ``PackJob.from_json`` takes back."""
@@ -87,6 +93,13 @@ class Executor(ABC):
     @abstractmethod
     def submit(self, job: PackJob) -> None:
         """Take a job; ``free`` must be positive."""
+
+    def join(self, job: PackJob, until: int, numbers: Sequence[int]) -> None:
+        """Let trials join a running job, whose ``members`` hold them already.
+
+        Never asked of an executor whose packs tell of no free place.
+        """
+        raise NotImplementedError(f"{type(self).__name__} lets nobody join a pack")
 
     @abstractmethod
     def poll(self, seconds: float) -> list[Message]:

@@ -50,6 +50,15 @@ class Local(Executor):
         self.running[job.id] = job
         next(worker for worker in self._workers if worker.job is None).start(job)
 
+    def join(self, job: PackJob, until: int, numbers: Sequence[int]) -> None:
+        """Send trials to the worker that has the job."""
+        worker = next((each for each in self._workers if each.job is not None and each.job.id == job.id), None)
+        if worker is None:  # it is done already: its last message, which says so, has not been read yet
+            return
+        self.running[job.id] = worker.job = job
+        members = [[number, job.members[number].to_json(), until] for number in numbers]
+        worker.say({"say": "join", "job": job.id, "members": members})
+
     def poll(self, seconds: float) -> list[Message]:
         """Return what workers said, waiting at most so long for the first word."""
         found: list[Message] = []

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from autodl.data.copies import copies_of_target
-from autodl.records import Column
+from autodl.records import Column, Task
 
 ROWS = 60
 RNG = np.random.default_rng(0)
@@ -16,7 +16,8 @@ CLASSES = np.array([0, 1, 2] * 20)
 def found(cells, kind, targets, classes=0) -> str:
     dtype = object if kind in ("category", "text") else None
     frame = pd.DataFrame({"x": pd.Series(cells, dtype=dtype)})
-    return copies_of_target(frame, (Column("x", kind),), targets, classes).get("x", "")
+    task = Task("y", "multiclass" if classes else "regression", tuple(range(classes)))
+    return copies_of_target(frame, (Column("x", kind),), targets, task).get("x", "")
 
 
 @pytest.mark.parametrize(
@@ -70,3 +71,16 @@ def test_finer_and_coarser_columns_are_features():
 
 def test_texts_are_not_looked_at():
     assert found(np.array(["cat", "dog", "emu"])[CLASSES], "text", CLASSES, 3) == ""
+
+
+def test_a_copy_of_any_of_several_targets_is_found():
+    frame = pd.DataFrame({"x": NUMBERS * 2, "z": CLASSES.astype(float), "flag": (CLASSES == 1).astype(float)})
+    columns = (Column("x", "number"), Column("z", "number"), Column("flag", "boolean"))
+    numbers = copies_of_target(
+        frame, columns, np.stack([CLASSES + 5.0, NUMBERS], 1), Task("a", "multioutput", further=("b",))
+    )
+    assert numbers == {"x": "'b', divided by 0.5"}
+    labels = copies_of_target(
+        frame, columns, np.stack([CLASSES == 0, CLASSES == 1], 1).astype(float), Task("a", "multilabel", further=("b",))
+    )
+    assert labels == {"flag": "one value for each class of 'b'"}

@@ -16,7 +16,7 @@ from autodl.errors import DataError
 from autodl.records import column_names
 
 
-def load(source, target: str | None = "churn", **options) -> Dataset:
+def load(source, target: str | tuple[str, ...] | None = "churn", **options) -> Dataset:
     return load_dataset(source, DataOptions(target=target, **options))
 
 
@@ -24,7 +24,7 @@ def kinds(dataset: Dataset) -> dict[str, str]:
     return {column.name: column.kind for column in dataset.schema}
 
 
-def refused(message: str, source, target: str | None = "churn", **options) -> None:
+def refused(message: str, source, target: str | tuple[str, ...] | None = "churn", **options) -> None:
     with pytest.raises(DataError, match=message) as caught:
         load(source, target, **options)
     assert "\n" not in str(caught.value)
@@ -119,8 +119,63 @@ def test_a_proportional_column_gives_a_regression_away(people):
 
 def test_location_and_scale_are_those_of_training_rows(people):
     dataset = load(people, "income")
-    assert dataset.task.location == pytest.approx(people["income"][dataset.split.train].mean())
-    assert dataset.task.scale == pytest.approx(people["income"][dataset.split.train].std(ddof=0))
+    (scale,) = dataset.task.scales
+    assert scale.location[0] == pytest.approx(people["income"][dataset.split.train].mean())
+    assert scale.scale[0] == pytest.approx(people["income"][dataset.split.train].std(ddof=0))
+
+
+def test_several_numbers_are_one_task_and_no_features(people):
+    people = people.assign(debt=people["income"] * people["age"], euros=people["income"] / 11)
+    people.loc[[1, 2], "debt"] = None
+    dataset = load(people, ("income", "debt"))
+    assert (dataset.task.kind, dataset.task.targets) == ("multioutput", ("income", "debt"))
+    assert dataset.targets.shape == (58, 2)
+    assert kinds(dataset).keys() == {"age", "city", "member", "joined", "churn", "euros"}
+    assert "left out: 'euros' ('income', divided by 11)" in dataset.notes
+    assert "2 of 60 rows have no usable target 'income', 'debt': left out" in dataset.notes
+    np.testing.assert_allclose(dataset.task.scale().location, dataset.targets[dataset.split.train].mean(0))
+    again, targets = load_rows(people.dropna(), dataset.schema, dataset.task)
+    np.testing.assert_array_equal(targets, dataset.targets)
+    pd.testing.assert_frame_equal(again, dataset.frame)
+
+
+def test_several_labels_are_one_task(people):
+    people = people.assign(rich=people["income"] > 40_000, rare=[1] + [0] * 59)
+    dataset = load(people, ("rich", "member", "rare"))
+    assert (dataset.task.kind, dataset.task.scales) == ("multilabel", ())
+    assert dataset.targets.tolist() == [
+        [float(rich), float(member == "yes"), float(rare)]
+        for rich, member, rare in zip(people["rich"], people["member"], people["rare"], strict=True)
+    ]
+    assert dataset.split.how.endswith("stratified by combination of labels, seed 0")
+    late = load(people.sort_values("rare"), ("rich", "rare"), time_order="joined", test_share=0.1)
+    assert not any("cannot be learnt" in note for note in late.notes)
+    people["joined"] = people["joined"].to_numpy()[::-1]
+    late = load(people, ("rich", "rare"), time_order="joined")
+    assert "all training rows have the same 'rare': it cannot be learnt" in late.notes
+
+
+def test_quantiles_of_a_number(people):
+    dataset = load(people, "age", quantiles=(0.9, 0.1))
+    assert (dataset.task.kind, dataset.task.quantiles, dataset.targets.ndim) == ("quantile", (0.1, 0.9), 1)
+    assert dataset.task.n_outputs == 2
+
+
+def test_weights_are_one_on_average_and_no_feature(people, csv):
+    people = people.assign(w=np.arange(60.0), churn=people["churn"].where(people.index != 5))
+    dataset = load(people, sample_weight="w")
+    assert dataset.weights.mean() == pytest.approx(1)
+    np.testing.assert_allclose(dataset.weights / dataset.weights[1], np.delete(np.arange(60.0), 5))
+    assert kinds(dataset)["w"] == "ignored"
+    assert "left out: 'w' (it says how much a row counts)" in dataset.notes
+    assert load(people).weights is None
+    people.dropna().head(9).to_csv(csv, index=False)
+    assert len(load(people, sample_weight="w", test=str(csv)).weights) == 68
+    people.dropna().drop(columns="w").to_csv(csv, index=False)
+    refused("must have the column of --sample-weight", people, sample_weight="w", test=str(csv))
+    refused("however all .* are 0", people.assign(w=0), sample_weight="w")
+    refused("however 1 of 59 cells of 'w' hold no number", people.replace({"w": {7: None}}), sample_weight="w")
+    refused("--sample-weight must name a column, however 'v' is none", people, sample_weight="v")
 
 
 def test_cells_that_cannot_be_read_are_told(people):
@@ -339,6 +394,9 @@ def test_a_path_outside_the_root_is_refused_everywhere(people, tmp_path):
     [
         ({"target": None}, "the target must be named, however none was; say --target with one of 'age', 'income'"),
         ({"target": "chrun"}, "however 'chrun' is none; did you mean 'churn'"),
+        ({"target": ("age", "chrun")}, "however 'chrun' is none; did you mean 'churn'"),
+        ({"target": ("age", "churn")}, "'churn' must hold numbers or 0 and 1"),
+        ({"sample_weight": "churn"}, "--sample-weight must name a feature, however 'churn' is the target"),
         ({"ignore": ["churn"]}, "--ignore must name a feature, however 'churn' is the target"),
         ({"columns": {"churn": "number"}}, "--column must name a feature, however 'churn' is the target"),
         ({"task": "regression"}, "must hold numbers for --task regression, however 60 of 60 cells hold words"),

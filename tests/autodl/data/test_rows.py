@@ -30,6 +30,26 @@ def test_rows_with_targets_keep_those_that_miss_theirs():
     np.testing.assert_array_equal(numbers, [1.5, np.nan])
 
 
+def test_several_targets_are_read_where_all_are_there(tmp_path):
+    task = Task("y", "multioutput", further=("z",))
+    _, targets = load_rows(rows(y=[1, 2], z=[3.5, None]), SCHEMA, task)
+    np.testing.assert_array_equal(targets, [[1, 3.5], [2, np.nan]])
+    assert load_rows(rows(y=[1, 2]), SCHEMA, task)[1] is None
+    (tmp_path / "t.csv").write_text("age,zip,y,z\n1,a,1,2\n2,b,3,\n")
+    assert load_part(str(tmp_path / "t.csv"), SCHEMA, task, None).targets.tolist() == [[1, 2]]
+    (tmp_path / "t.csv").write_text("age,zip,y\n1,a,1\n")
+    with pytest.raises(DataError, match="must have the target, however 'z' is not there"):
+        load_part(str(tmp_path / "t.csv"), SCHEMA, task, None)
+
+
+def test_a_part_has_the_weights_of_its_rows(tmp_path):
+    (tmp_path / "t.csv").write_text("age,zip,y,w\n1,a,yes,1\n2,b,,2\n3,c,no,5\n")
+    part = load_part(str(tmp_path / "t.csv"), SCHEMA, TASK, None, "w")
+    assert part.weights.tolist() == [1, 5]
+    with pytest.raises(DataError, match="must have the column of --sample-weight, however 'v' is not there"):
+        load_part(str(tmp_path / "t.csv"), SCHEMA, TASK, None, "v")
+
+
 def test_words_of_digits_stay_the_words_they_were(tmp_path):
     (tmp_path / "t.csv").write_text("age,zip,y\n1,00127,01\n2,90210,02\n")
     task = Task("y", "binary", ("01", "02"))

@@ -164,3 +164,19 @@ def test_strata_of_numbers_are_even_bins():
     strata = strata_of(np.random.default_rng(0).permutation(100).astype(float))
     assert np.bincount(strata).tolist() == [5] * 20
     assert strata_of(np.array([3, 1, 3])).tolist() == [1, 0, 1]
+
+
+def test_strata_of_labels_are_their_combinations_and_the_rare_ones_are_one():
+    labels = np.array([[0, 1], [1, 1], [0, 1], [0, 0]], dtype=float)
+    assert strata_of(labels).tolist() == [0, 2, 0, 1]
+    many = np.array([[row >> bit & 1 for bit in range(6)] for row in range(64)], dtype=float)
+    strata = strata_of(np.concatenate([many, many[:5]]))
+    assert np.bincount(strata).tolist() == [2] * 5 + [1] * 14 + [50 - 14 + 9]
+    assert "stratified by combination of labels" in split_rows(many, SplitRule()).how
+
+
+def test_strata_of_several_numbers_are_those_of_the_first():
+    numbers = np.random.default_rng(0).normal(size=(100, 2))
+    np.testing.assert_array_equal(strata_of(numbers), strata_of(numbers[:, 0]))
+    check_partition(split_rows(numbers, SplitRule()), 100)
+    assert "stratified by target quantile" in split_rows(numbers, SplitRule()).how

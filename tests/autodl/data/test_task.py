@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autodl.data.task import encode_targets, infer_task, missing_targets, with_scale
+from autodl.data.task import infer_task
 from autodl.errors import DataError
 from autodl.records import Task
 
@@ -55,12 +55,6 @@ def test_task_is_inferred(cells, kind, classes):
     assert Task.from_json(json.loads(json.dumps(task.to_json()))) == task
 
 
-def test_the_positive_class_is_the_second_of_the_sorted():
-    targets = encode_targets(column(["yes", "no", "yes"]), infer_task(column(cycle("yes", "no")))[0])
-    assert targets.tolist() == [1, 0, 1]
-    assert targets.dtype == np.int64
-
-
 @pytest.mark.parametrize(
     ("cells", "said"),
     [
@@ -100,53 +94,10 @@ def test_what_cannot_be_learnt_is_refused(cells, said, message):
         infer_task(cells, said)
 
 
-def test_stray_words_among_numbers_are_missing_targets():
-    cells = column([*map(str, RNG.normal(size=97)), "unknown", "?", None], dtype=object)
-    task, _ = infer_task(cells)
-    assert task.kind == "regression"
-    assert missing_targets(encode_targets(cells, task)).tolist() == [False] * 97 + [True] * 3
-
-
-def test_missing_targets_are_marked():
-    task = Task("y", "binary", ("a", "b"))
-    targets = encode_targets(column(["a", None, "b", " "]), task)
-    assert targets.tolist() == [0, -1, 1, -1]
-    assert missing_targets(targets).tolist() == [False, True, False, True]
-
-
-@pytest.mark.parametrize(
-    ("classes", "cells"),
-    [
-        ((0, 1), [0.0, 1.0]),
-        ((0, 1), ["0", "1"]),
-        (("0", "1"), [0, 1]),
-        ((False, True), ["False", "True"]),
-        (("False", "True"), [False, True]),
-        ((1, 2), [1.0, None]),
-    ],
-)
-def test_labels_are_known_again_in_another_format(classes, cells):
-    targets = encode_targets(column(cells, dtype=object), Task("y", "binary", classes))
-    assert targets.tolist() == [0, -1 if cells[1] is None else 1]
-
-
-def test_an_unseen_class_is_refused():
-    with pytest.raises(DataError, match="must hold the classes a, b, however 'c' came"):
-        encode_targets(column(["a", "c"]), Task("y", "binary", ("a", "b")))
-
-
-def test_an_infinite_number_is_refused():
-    with pytest.raises(DataError, match="must be finite, however 1 of 2 cells"):
-        encode_targets(column([1.0, np.inf]), Task("y", "regression"))
-
-
-def test_scale_comes_from_the_rows_given():
-    task = with_scale(Task("y", "regression"), np.array([1.0, 3.0]))
-    assert (task.location, task.scale) == (2.0, 1.0)
-    assert with_scale(task, np.array([5.0, 5.0])).scale == 1.0
-    assert with_scale(Task("y", "binary", (0, 1)), np.array([0, 1])).location == 0.0
-
-
-def test_a_spread_beyond_float64_is_refused():
-    with pytest.raises(DataError, match="its spread overflows"):
-        with_scale(Task("y", "regression"), np.array([1e200, -1e200]))
+def test_quantiles_make_numbers_of_what_would_be_classes():
+    for cells in (cycle(1, 2, 3), cycle(0, 1), RNG.normal(size=ROWS)):
+        task, why = infer_task(column(cells), None, (0.1, 0.9))
+        assert (task.kind, task.quantiles, task.classes) == ("quantile", (0.1, 0.9), ())
+        assert why == "as its quantiles are asked for"
+    with pytest.raises(DataError, match="must hold numbers for --quantiles, however 60 of 60 cells hold words"):
+        infer_task(column(cycle("a", "b")), None, (0.5,))

@@ -6,7 +6,17 @@ import pytest
 import torch
 from torch import nn
 
-from autodl.encoders._activations import ACTIVATIONS, Apart, Clip, Cosine, Sine, activation, gain, initialise
+from autodl.encoders._activations import (
+    ACTIVATIONS,
+    Apart,
+    Clip,
+    Cosine,
+    Parametric,
+    Sine,
+    activation,
+    gain,
+    initialise,
+)
 
 
 def test_known_activations() -> None:
@@ -69,3 +79,12 @@ def test_waves() -> None:
     x = torch.tensor([0.0, math.pi / 2])
     torch.testing.assert_close(Cosine()(x), torch.tensor([1.0, 0.0]))
     torch.testing.assert_close(Sine()(x), torch.tensor([0.0, 1.0]))
+
+
+def test_parametric_is_the_papers() -> None:
+    """x + a (act(x) - x); a is 1 at the start and moves at a tenth of its parameter's steps."""
+    bend = Parametric(nn.Tanh(), 3).double()
+    x = torch.randn(4, 3, dtype=torch.float64)
+    torch.testing.assert_close(bend(x), x.tanh())
+    bend.amount.data += torch.tensor([0.0, -5.0, -10.0])
+    torch.testing.assert_close(bend(x), x + torch.tensor([1.0, 0.5, 0.0]) * (x.tanh() - x))

@@ -9,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from autodl.encoders._embeddings import BEYOND, EMBEDDING_KNOBS, Periodic, PiecewiseLinear, embed, narrow_embedding
+from autodl.encoders._embeddings import (
+    BEYOND,
+    EMBEDDING_KNOBS,
+    Periodic,
+    PiecewiseLinear,
+    embed,
+    narrow_embedding,
+    origins,
+)
 from autodl.errors import SpaceError
 from autodl.records import InputSpec
 from autodl.space import Choice, Space
@@ -189,3 +197,21 @@ def test_the_space_of_many_features_stays_small() -> None:
     assert options(four_thousand, "embedding") == ("none", "periodic")
     assert options(four_thousand, "embedding_width") == (4,)
     assert not narrow_embedding(space, wide_spec(6000))
+
+
+@pytest.mark.parametrize("chosen", [{"embedding": "none"}, PIECEWISE, PERIODIC], ids=lambda chosen: chosen["embedding"])
+@pytest.mark.parametrize(
+    "spec", [table_spec(numeric=3, categories=(4, 2)), table_spec(numeric=3)], ids=["mixed", "all"]
+)
+def test_origins_tell_which_entries_a_column_moves(chosen: dict[str, object], spec: InputSpec) -> None:
+    """Changing one column changes entries of one origin alone."""
+    module, width = embed(spec, chosen)
+    origin = origins(spec, chosen)
+    assert origin.shape == (width,)
+    x = rows(spec, 32)
+    seen = []
+    for column in range(len(spec.columns)):
+        moved = (module(torch.where(spec.feature_mask == column, x + 0.5, x)) != module(x)).any(0)
+        (own,) = set(origin[moved].tolist())
+        seen.append(own)
+    assert len(set(seen)) == len(spec.columns)

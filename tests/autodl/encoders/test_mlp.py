@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from captum.attr import DeepLift
 from torch import Tensor, nn
 
 from autodl.contracts import Dropout
+from autodl.encoders._activations import Parametric
 from autodl.encoders.mlp import Mlp
 from autodl.errors import SpaceError, UnknownNameError
 from autodl.testing.encoder import image_spec, rows, table_spec
@@ -103,3 +106,33 @@ def test_huge_images_get_narrow_layers() -> None:
     width = Mlp.space_for(image_spec(3, 224, 224))["width"]
     assert width.allows(64)
     assert width.center() == 64
+
+
+def test_a_front_scale_takes_what_numbers_become() -> None:
+    spec = table_spec(numeric=3, categories=(4, 2))
+    encoder = Mlp(spec, width=32, front_scale=True, embedding="periodic", embedding_width=8)
+    assert encoder.layers[0].factor.shape == (3 * 8 + 6,)
+
+
+def test_every_hidden_layer_may_bend_by_a_parameter_of_each_unit() -> None:
+    encoder = Mlp(table_spec(numeric=3), depth=2, width=32, activation="mish", parametric=True)
+    bends = [part for part in encoder.layers if isinstance(part, Parametric)]
+    assert [(type(bend.activation), bend.amount.shape) for bend in bends] == [(nn.Mish, (32,))] * 2
+
+
+def test_first_weights_may_fit_the_data() -> None:
+    """Every unit answers with a spread of 1, wherever the numbers lie, and is alive on some rows."""
+    spec = table_spec(numeric=3)
+    assert spec.quantiles is not None
+    spec = replace(spec, quantiles=100 * spec.quantiles + 1000)
+    for settings in ({}, {"embedding": "piecewise_linear"}, {"front_scale": True, "normalisation": "layer"}):
+        torch.manual_seed(0)
+        encoder = Mlp(spec, depth=2, width=64, dropout=0.5, initialisation="data", **settings).eval()
+        tokens = encoder(rows(spec, 256)).squeeze(1)
+        assert tokens.square().mean().sqrt() < 5
+        assert ((tokens > 0).float().mean(0) > 0).all()
+
+
+def test_initialisation_by_data_is_offered_where_there_are_quantiles() -> None:
+    assert "initialisation" in Mlp.space_for(table_spec(numeric=3))
+    assert "initialisation" not in Mlp.space_for(image_spec())

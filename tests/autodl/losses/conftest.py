@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from autodl.records import Task
+
 
 @pytest.fixture
 def regression():
@@ -20,9 +22,17 @@ def classes(request):
     generator = torch.Generator().manual_seed(0)
     counts = torch.tensor([40, 10] if request.param == 2 else [50, 20, 5, 0, 1])
     outputs = torch.randn(3, 9, request.param, generator=generator, dtype=torch.float64) * 3
-    return SimpleNamespace(
-        outputs=outputs, targets=torch.arange(27).view(3, 9) % request.param, counts=counts, count=request.param
-    )
+    task = Task("y", "binary" if request.param == 2 else "multiclass", tuple("abcde"[: request.param]))
+    targets = torch.arange(27).view(3, 9) % request.param
+    return SimpleNamespace(outputs=outputs, targets=targets, counts=counts, task=task)
+
+
+@pytest.fixture
+def several():
+    """Three members, seven rows, four targets each."""
+    generator = torch.Generator().manual_seed(0)
+    outputs, targets = torch.randn(2, 3, 7, 4, generator=generator, dtype=torch.float64) * 2
+    return SimpleNamespace(outputs=outputs, targets=targets, labels=(targets > 0).double())
 
 
 @pytest.fixture

@@ -5,13 +5,14 @@ import torch
 from torch.nn import functional
 
 from autodl.losses.cross_entropy import CrossEntropy
+from autodl.testing.loss import TASKS
 
 SMOOTHINGS = (0.0, 0.1, 0.5)
 
 
 def test_matches_torch_with_a_smoothing_a_member(classes, column):
     settings = {"label_smoothing": column(*SMOOTHINGS), "class_weight": column(0, 0, 0)}
-    ours = CrossEntropy(classes.counts)(classes.outputs, classes.targets, settings)
+    ours = CrossEntropy(classes.task, classes.counts)(classes.outputs, classes.targets, settings)
     for member, smoothing in enumerate(SMOOTHINGS):
         expected = functional.cross_entropy(
             classes.outputs[member], classes.targets[member], reduction="none", label_smoothing=smoothing
@@ -21,7 +22,7 @@ def test_matches_torch_with_a_smoothing_a_member(classes, column):
 
 def test_matches_torch_with_a_class_weight_a_member(classes, column):
     exponents = column(0.0, 0.5, 1.0)
-    loss = CrossEntropy(classes.counts)
+    loss = CrossEntropy(classes.task, classes.counts)
     settings = {"label_smoothing": column(0, 0, 0), "class_weight": exponents}
     ours = loss(classes.outputs, classes.targets, settings)
     for member, weights in enumerate(loss.class_weights(exponents)):
@@ -34,7 +35,7 @@ def test_matches_torch_with_a_class_weight_a_member(classes, column):
 def test_class_weights(classes, column):
     """Their mean over training rows is 1; without an exponent all are 1; with exponent 1 they balance the classes."""
     counts = classes.counts.double()
-    none, half, balanced = CrossEntropy(classes.counts).class_weights(column(0.0, 0.5, 1.0))
+    none, half, balanced = CrossEntropy(classes.task, classes.counts).class_weights(column(0.0, 0.5, 1.0))
     torch.testing.assert_close(none, torch.ones_like(none))
     for weights in (none, half, balanced):
         assert (weights @ counts / counts.sum()).item() == pytest.approx(1, abs=1e-6)
@@ -44,7 +45,7 @@ def test_class_weights(classes, column):
 
 
 def test_a_class_without_rows_counts_as_one_row(column):
-    weights = CrossEntropy(torch.tensor([50, 1, 0])).class_weights(column(1.0))[0]
+    weights = CrossEntropy(TASKS["multiclass"], torch.tensor([50, 1, 0])).class_weights(column(1.0))[0]
     assert weights[2] == weights[1]
     assert weights.isfinite().all()
 
@@ -56,5 +57,7 @@ def test_smoothing_spreads_the_target(column):
     probabilities[0, 0, 0] += 1 - smoothing
     outputs = probabilities.log().requires_grad_()
     settings = {"label_smoothing": column(smoothing), "class_weight": column(0.0)}
-    CrossEntropy(torch.ones(count))(outputs, torch.zeros(1, 1, dtype=torch.long), settings).sum().backward()
+    CrossEntropy(TASKS["multiclass"], torch.ones(count))(
+        outputs, torch.zeros(1, 1, dtype=torch.long), settings
+    ).sum().backward()
     torch.testing.assert_close(outputs.grad, torch.zeros_like(outputs), rtol=0, atol=1e-12)

@@ -8,7 +8,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
 
-from autodl.modalities._relevance import Goal, bin_codes
+from autodl.modalities._relevance import TARGETS, Goal, bin_codes, goals
 
 
 def goal(codes: np.ndarray) -> Goal:
@@ -79,6 +79,16 @@ def test_columns_rank_as_nearest_neighbours_rank_them(data: object, reference: o
     found = [target.mutual_information(bin_codes(column)) for column in x.T]
     expected = reference(x, y, random_state=0)  # type: ignore[operator]
     assert pd.Series(found).corr(pd.Series(expected), method="spearman") > agreement
+
+
+def test_several_targets_are_as_many_goals_and_never_too_many() -> None:
+    targets = np.arange(100 * 9).reshape(9, 100).T % 7.0
+    found = goals(targets, np.random.default_rng(0))
+    assert len(found) == TARGETS
+    np.testing.assert_array_equal(found[0].codes, bin_codes(targets[:, 0]))
+    np.testing.assert_array_equal(found[-1].codes, bin_codes(targets[:, 8]))
+    assert len(goals(targets[:, :2], np.random.default_rng(0))) == 2
+    assert len(goals(targets[:, 0], np.random.default_rng(0))) == 1
 
 
 def test_a_thousand_columns_take_less_than_two_seconds() -> None:

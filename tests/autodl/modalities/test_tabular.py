@@ -139,10 +139,24 @@ def test_relevance_for_a_number() -> None:
     frame = table(1000).drop(index=3)
     modality = Tabular(COLUMNS, **Tabular.space.defaults())
     goal = frame["age"].to_numpy() ** 3
-    spec = modality.fit(frame, goal, Task("y", "regression", location=float(goal.mean()), scale=float(goal.std())), 0)
+    spec = modality.fit(frame, goal, Task("y", "regression"), 0)
     assert spec.relevance is not None
     assert spec.relevance.argmax() == 0
     assert spec.relevance[0] > 1.5
+
+
+@pytest.mark.parametrize("kind", ["multioutput", "multilabel"])
+def test_relevance_for_several_targets_is_the_mean_of_theirs(kind: str) -> None:
+    frame = table(1000).drop(index=3)
+    age, member = frame["age"].to_numpy() > 40, frame["member"].to_numpy() > 0
+    targets = np.stack([age, member], axis=1).astype(np.float64)
+    modality = Tabular(COLUMNS, **Tabular.space.defaults())
+    spec = modality.fit(frame, targets, Task("y", kind, further=("z",)), 0)  # type: ignore[arg-type]
+    assert spec.relevance is not None
+    each = [modality.fit(frame, goal.astype(np.int64), TASK, 0).relevance for goal in (age, member)]
+    torch.testing.assert_close(spec.relevance, (each[0] + each[1]) / 2, atol=0.02, rtol=0)  # type: ignore[operator]
+    assert spec.relevance[0] > 0.2
+    assert spec.relevance[2] > 0.2
 
 
 def test_the_cap_limits_a_columns_features() -> None:

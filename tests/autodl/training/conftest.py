@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from autodl.records import Component, InputSpec, Stored, Task, TrialConfig
+from autodl.tasks import TargetScale
 from autodl.training.data import TrainingData, training_data
 
 FEATURES = 6
@@ -61,20 +62,26 @@ def config() -> Configure:
 
 @pytest.fixture
 def problem() -> Callable[..., TrainingData]:
-    """Two clouds of points, or a line, made from a seed."""
+    """Two clouds of points, or a line, made from a seed; one part held out, or every row in one of some folds."""
 
-    def make(dtype: torch.dtype = torch.float64, kind: str = "binary", rows: int = 80) -> TrainingData:
+    def make(
+        dtype: torch.dtype = torch.float64, kind: str = "binary", rows: int = 80, folds: int = 1, **more: Any
+    ) -> TrainingData:
         generator = np.random.default_rng(0)
         x = generator.normal(size=(rows, FEATURES))
         signal = x[:, 0] - x[:, 1] + 0.3 * generator.normal(size=rows)
         targets = (signal > 0).astype(np.int64) if kind == "binary" else 10 + 5 * signal
         task = Task("y", "binary", ("no", "yes"), "log_loss")
         if kind == "regression":
-            task = Task("y", "regression", (), "rmse", float(targets.mean()), float(targets.std()))
+            scale = TargetScale("none", (float(targets.mean()),), (float(targets.std()),))
+            task = Task("y", "regression", metric="rmse", scales=(scale,))
         stored = {"table": Stored(torch.as_tensor(x, dtype=dtype), torch.ones(rows, dtype=torch.bool))}
-        parts = (np.arange(rows - 30), np.arange(rows - 30, rows))
+        everyone = np.arange(rows)
+        parts = [(everyone[everyone % folds != fold], everyone[everyone % folds == fold]) for fold in range(folds)]
+        if folds == 1:
+            parts = [(everyone[:-30], everyone[-30:])]
         return training_data(
-            stored, {"table": table_spec()}, targets, task, parts, device=torch.device("cpu"), dtype=dtype
+            stored, {"table": table_spec()}, targets, task, parts, device=torch.device("cpu"), dtype=dtype, **more
         )
 
     return make

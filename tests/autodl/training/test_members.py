@@ -6,7 +6,7 @@ import torch
 
 from autodl.metrics import METRICS
 from autodl.space import Float, Space
-from autodl.training.members import Members, as_settings
+from autodl.training.members import Members, as_settings, fold_configs
 
 TARGETS = np.array([0, 1, 1, 0])
 
@@ -22,7 +22,7 @@ def certain(*right):
 @pytest.fixture
 def members(config):
     configs = [config(0, clip=1.0, ema=0.9, patience=2), config(1, clip=0.0, ema=0.0)]
-    return Members(configs, torch.zeros(2, 3, dtype=torch.float64), METRICS["accuracy"])
+    return Members(configs, 1, torch.zeros(2, 3, dtype=torch.float64), METRICS["accuracy"])
 
 
 def test_each_gradient_is_clipped_to_its_own_norm(members):
@@ -53,23 +53,25 @@ def test_the_average_is_of_those_who_want_one(members):
 def test_only_what_is_better_is_kept(members):
     for epoch, (first, second) in enumerate([((0, 1), (0,)), ((0,), (0, 1, 2)), ((0, 1, 2), (0, 1, 2))], start=1):
         weights = torch.full((2, 3), float(epoch), dtype=torch.float64)
-        members.judge(weights, torch.stack([certain(*first), certain(*second)]), TARGETS, epoch)
+        members.epochs = [epoch, epoch]
+        members.judge(weights, torch.stack([certain(*first), certain(*second)]), TARGETS)
     assert members.scores == [0.75, 0.75]
     assert members.best_epochs == [3, 2]  # an equal score later is no better
     assert members.best[:, 0].tolist() == [3.0, 2.0]
 
 
 def test_patience_counts_epochs_since_the_best(members):
-    members.judge(torch.zeros(2, 3, dtype=torch.float64), torch.stack([certain(0), certain(0)]), TARGETS, 1)
-    assert members.done(2) == [False, False]
-    assert members.done(3) == [True, False]
-    assert members.done(5) == [True, True]  # the second one at its last epoch
+    members.epochs = [1, 1]
+    members.judge(torch.zeros(2, 3, dtype=torch.float64), torch.stack([certain(0), certain(0)]), TARGETS)
+    for epochs, done in [((2, 2), [False, False]), ((3, 3), [True, False]), ((3, 5), [True, True])]:
+        members.epochs = list(epochs)
+        assert members.done() == done  # the second one at its last epoch
 
 
 def test_predictions_that_are_not_numbers_end_a_member(members):
     broken = torch.full((4, 2), torch.nan, dtype=torch.float64)
-    members.judge(torch.zeros(2, 3, dtype=torch.float64), torch.stack([broken, certain(0)]), TARGETS, 1)
-    assert members.done(1) == [True, False]
+    members.judge(torch.zeros(2, 3, dtype=torch.float64), torch.stack([broken, certain(0)]), TARGETS)
+    assert members.done() == [True, False]
     assert members.scores[1] == 0.25
 
 
@@ -78,3 +80,17 @@ def test_settings_that_a_recipe_does_not_name_are_at_their_default(members):
     found = as_settings(space, [{"rate": 0.5}, {}], members)
     assert found["rate"].tolist() == [[0.5], [0.25]]
     assert found["other"].tolist() == [[0.5], [0.5]]
+
+
+def test_a_trial_is_as_many_rows_as_it_has_folds(config):
+    members = Members([config(0), config(1), config(2)], 2, torch.arange(12.0).view(6, 2), METRICS["accuracy"])
+    assert members.column([1, 2, 3]).flatten().tolist() == [1, 1, 2, 2, 3, 3]
+    assert members.keep([0, 2]).tolist() == [0, 1, 4, 5]
+    assert members.best.tolist() == [[0, 1], [2, 3], [8, 9], [10, 11]]
+    assert members.rows(1) == slice(2, 4)
+
+
+def test_folds_of_a_trial_have_seeds_of_their_own(config):
+    seeds = [each.seed for each in fold_configs([config(5), config(6)], 3)]
+    assert len(set(seeds)) == 6
+    assert (seeds[0], seeds[3]) == (5, 6)  # a trial of one fold has the seed of its recipe

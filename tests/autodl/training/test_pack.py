@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from autodl.network import Network
+from autodl.records import Component, InputSpec, TrialConfig
 from autodl.training.pack import DropoutNoise, Pack, channels_last, layout_of
 
 CPU = torch.device("cpu")
@@ -117,6 +118,31 @@ class TestDropoutNoise:
             torch.testing.assert_close(shares, torch.tensor(rates), rtol=0, atol=0.02)
             torch.testing.assert_close(keep.mean(dim=(1, 2)), torch.ones(3), rtol=0, atol=0.02)
 
+    def test_rates_are_kept_closely(self, config, spec):
+        """Sixteen bits tell rates apart, and nothing shrinks or grows on average."""
+        pack = Pack([config(seed, dropout=rate) for seed, rate in enumerate((0.1, 0.3))], {"table": spec}, 2, CPU)
+        noise = DropoutNoise(pack)
+        kept = (torch.arange(-(2**15), 2**15).view(1, -1, 1) >= noise._bounds).double().mean(dim=1)
+        torch.testing.assert_close(1 - kept[:, 0], torch.tensor([0.1, 0.3]).double(), rtol=0, atol=2**-16)
+        torch.testing.assert_close(kept * noise.factors[:, 0], torch.ones_like(kept), rtol=1e-6, atol=0)
+
+    def test_in_bfloat16_nothing_shrinks_or_grows_either(self, config, spec):
+        pack = Pack([config(seed, dropout=rate) for seed, rate in enumerate((0.1, 0.37))], {"table": spec}, 2, CPU)
+        noise = DropoutNoise(pack, bf16=True)
+        kept = (torch.arange(-(2**15), 2**15).view(1, -1, 1) >= noise._bounds).double().mean(dim=1)
+        torch.testing.assert_close(1 - kept[:, 0], torch.tensor([0.1, 0.37]).double(), rtol=0, atol=0.003)
+        torch.testing.assert_close(kept * noise.factors[:, 0].double(), torch.ones_like(kept), rtol=2**-15, atol=0)
+        assert all(keep.dtype == torch.bfloat16 for keep in noise.draw(generators(2), 5).values())
+
+    @pytest.mark.parametrize("batch", [1, 7, 64])
+    def test_a_member_meets_the_same_noise_in_every_pack(self, config, spec, batch):
+        configs = [config(seed, dropout=0.4) for seed in range(3)]
+        together = DropoutNoise(Pack(configs, {"table": spec}, 2, CPU)).draw(generators(3), batch)
+        alone = DropoutNoise(Pack(configs[2:], {"table": spec}, 2, CPU)).draw(generators(3)[2:], batch)
+        for name, keep in together.items():
+            assert torch.equal(keep[2], alone[name][0])
+            assert not torch.equal(keep[2], keep[1]) or keep[2].numel() < 64
+
     def test_nobody_who_drops_nothing_pays(self, config, spec):
         pack = Pack([config(0, dropout=0.0)], {"table": spec}, 2, CPU)
         assert DropoutNoise(pack).draw(generators(1), 10) == {}
@@ -131,3 +157,88 @@ def test_channels_last_changes_the_memory_and_not_the_numbers(channels):
     assert moved.stride() == (35 * channels, 1, 7 * channels, channels)
     vector = torch.randn(4, 6)
     assert channels_last(vector) is vector
+
+
+class TestConvolutions:
+    """On a CPU they are called member by member; what they learn is the same."""
+
+    @pytest.fixture
+    def images(self):
+        shape = (1, 8, 8)
+        return InputSpec(shape, ("image",), torch.zeros(shape, dtype=torch.long), torch.zeros(shape))
+
+    @pytest.fixture
+    def configs(self):
+        settings = {"channels": 8, "blocks": 1, "dense_width": 64, "dropout": 0.3}
+        return [
+            TrialConfig(
+                modalities={"image": Component("image")},
+                encoders={"image": Component("cnn", settings)},
+                loss=Component("cross_entropy"),
+                optimizer=Component("adamw"),
+                training={"batch_size": 5},
+                epochs=1,
+                seed=seed,
+            )
+            for seed in range(3)
+        ]
+
+    def test_outputs_and_gradients_are_each_members_own(self, configs, images):
+        pack = Pack(configs, {"image": images}, 2, CPU, torch.float64)
+        x = torch.randn(3, 5, 1, 8, 8, dtype=torch.float64)
+        outputs = pack.forward({"image": x}, DropoutNoise(pack).draw(generators(3), 5))
+        gradients = pack.gradients(outputs.pow(2).sum())
+        for index, own in enumerate(configs):
+            alone = Pack([own], {"image": images}, 2, CPU, torch.float64)
+            noise = DropoutNoise(alone).draw(generators(3)[index : index + 1], 5)
+            found = alone.forward({"image": x[index : index + 1]}, noise)
+            torch.testing.assert_close(found[0], outputs[index], rtol=0, atol=1e-12)
+            torch.testing.assert_close(alone.gradients(found.pow(2).sum())[0], gradients[index], rtol=0, atol=1e-11)
+
+    @pytest.mark.parametrize("shared", [True, False])
+    def test_predictions_are_too_and_stay_so_when_others_leave(self, configs, images, shared):
+        pack = Pack(configs, {"image": images}, 2, CPU, torch.float64)
+        x = torch.randn(*(() if shared else (3,)), 4, 1, 8, 8, dtype=torch.float64)
+        found = pack.predict(pack.parameters, {"image": x}, shared=shared)
+        for index, own in enumerate(configs):
+            network = Network.seeded(own, {"image": images}, 2).double().eval()
+            torch.testing.assert_close(network({"image": x if shared else x[index]}), found[index], rtol=0, atol=1e-12)
+        pack.keep(torch.tensor([0, 2]))
+        rest = {"image": x if shared else x[[0, 2]]}
+        torch.testing.assert_close(pack.predict(pack.parameters, rest, shared=shared), found[[0, 2]])
+
+    def test_they_are_not_made_grouped_convolutions(self, configs, images, monkeypatch):
+        monkeypatch.setattr(torch, "vmap", None)
+        pack = Pack(configs, {"image": images}, 2, CPU)
+        assert pack.forward({"image": torch.randn(3, 5, 1, 8, 8)}, {}).shape == (3, 5, 2)
+
+
+@pytest.mark.parametrize("count", [2, 1])
+def test_layers_that_share_a_weight_go_on_sharing_it(config, spec, monkeypatch, count):
+    original = Network.__init__
+
+    def tied(self, *arguments):
+        original(self, *arguments)
+        self.twice = torch.nn.ModuleList([self.head, torch.nn.Linear(16, 2)])
+        self.twice[1].weight = self.head.weight
+
+    def forward(self, inputs):
+        hidden = self.encoders[0](inputs["table"]).squeeze(1)
+        return self.twice[0](hidden) + self.twice[1](hidden)
+
+    monkeypatch.setattr(Network, "__init__", tied)
+    monkeypatch.setattr(Network, "forward", forward)
+    configs = [config(seed, dropout=0.0) for seed in range(count)]
+    pack = Pack(configs, {"table": spec}, 2, CPU, torch.float64)
+    x = torch.randn(count, 5, 6, dtype=torch.float64)
+    outputs = pack.forward({"table": x}, {})
+    for index, own in enumerate(configs):
+        alone = Network.seeded(own, {"table": spec}, 2).double()
+        torch.testing.assert_close(alone({"table": x[index]}), outputs[index], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("count", [3, 1])
+def test_all_members_may_leave(config, spec, count):
+    pack = Pack([config(seed) for seed in range(count)], {"table": spec}, 2, CPU)
+    pack.keep(torch.tensor([], dtype=torch.int64))
+    assert len(pack) == 0

@@ -8,10 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autodl.training.schedules import CURVES, SCHEDULES, schedule_factor, schedule_table
+from autodl.training.schedules import SCHEDULES, schedule_factor, schedule_table
 
-CONSTANT, COSINE, ONE_CYCLE = (SCHEDULES.index(name) for name in ("constant", "cosine", "one_cycle"))
-START, RISE, END = CURVES["one_cycle"]
+CONSTANT, COSINE, FLAT, ONE_CYCLE, COSLOG4 = map(
+    SCHEDULES.index, ("constant", "cosine", "flat_cosine", "one_cycle", "coslog4")
+)
+START, RISE, END = 1 / 25, 0.3, 1 / 25e4
 SHARES = st.floats(0, 1)
 
 
@@ -59,6 +61,19 @@ def test_one_cycle_by_hand():
     assert factor(ONE_CYCLE, 1) == pytest.approx(END)
 
 
+def test_flat_cosine_is_level_then_falls_along_half_a_wave():
+    """flat_cos of arXiv 2407.04491: 1 in the first half, then (1 + cos(π (2t - 1))) / 2."""
+    assert [factor(FLAT, t) for t in (0, 0.25, 0.5)] == [1, 1, 1]
+    for t in (0.6, 0.75, 1.0):
+        assert factor(FLAT, t) == pytest.approx((1 + math.cos(math.pi * (2 * t - 1))) / 2, abs=1e-12)
+
+
+def test_coslog4_has_four_waves_each_twice_as_long():
+    """arXiv 2407.04491: zeros at 0, 1/15, 3/15, 7/15 and 1; ones where log2(1 + 15t) is half of an odd number."""
+    assert [factor(COSLOG4, t / 15) for t in (0, 1, 3, 7, 15)] == pytest.approx([0] * 5, abs=1e-12)
+    assert [factor(COSLOG4, (2 ** (wave + 0.5) - 1) / 15) for wave in range(4)] == pytest.approx([1] * 4, abs=1e-12)
+
+
 def test_warmup_matches_torch_then_the_schedule_runs_over_what_is_left():
     warm, steps = 10, 50
     warmup = torch_factors(torch.optim.lr_scheduler.LinearLR, warm, start_factor=1e-12, total_iters=warm)
@@ -79,8 +94,9 @@ def test_has_no_jump_where_the_warmup_ends(kind, warmup):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_pack_has_a_schedule_a_member(dtype):
-    kinds = torch.tensor([[CONSTANT], [COSINE], [ONE_CYCLE], [COSINE]])
-    progress, warmup = (torch.tensor(v, dtype=dtype).unsqueeze(1) for v in ([0.2, 0.4, 0.6, 0.0], [0.5, 0, 0.1, 0.2]))
+    kinds = torch.tensor([[CONSTANT], [COSINE], [ONE_CYCLE], [COSINE], [COSLOG4], [FLAT]])
+    values = ([0.2, 0.4, 0.6, 0.0, 0.3, 0.9], [0.5, 0, 0.1, 0.2, 0.0, 0.05])
+    progress, warmup = (torch.tensor(v, dtype=dtype).unsqueeze(1) for v in values)
     ours = schedule_factor(kinds, progress, warmup)
     alone = [factor(*row) for row in zip(*(c.flatten().tolist() for c in (kinds, progress, warmup)), strict=True)]
     assert ours.dtype == dtype

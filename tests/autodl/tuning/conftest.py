@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from sklearn.datasets import load_iris
 
 from autodl.data.dataset import DataOptions, load_dataset
+from autodl.data.folds import cross_validated
 from autodl.metrics import get_metric
 from autodl.tuning.journal import Journal
 from autodl.tuning.prepared import Prepared
@@ -27,11 +30,15 @@ def run(tmp_path):
 
 
 @pytest.fixture
-def dataset(iris):
-    from dataclasses import replace
+def folds():
+    """One part is held out; a test that is parametrised with ``folds`` has as many."""
+    return 1
 
+
+@pytest.fixture
+def dataset(iris, folds):
     found = load_dataset(iris, DataOptions(target="species"))
-    return replace(found, task=replace(found.task, metric="log_loss"))
+    return cross_validated(replace(found, task=replace(found.task, metric="log_loss")), folds)
 
 
 @pytest.fixture
@@ -43,7 +50,14 @@ def prepared(dataset, run):
 
 @pytest.fixture
 def space(prepared):
+    """Networks and estimators."""
     return SearchSpace.build(prepared.defaults(), prepared.dataset.task, 96)
+
+
+@pytest.fixture
+def networks(space):
+    """The half of the space that is of networks."""
+    return space.networks
 
 
 @pytest.fixture

@@ -7,10 +7,12 @@ import torch
 from torch import Tensor
 
 from autodl import registry
-from autodl.contracts import Encoder, Fusion, Loss, Modality, Optimizer
+from autodl.contracts import Encoder, Estimator, Fusion, Loss, Modality, Optimizer
 from autodl.errors import PluginError, SpaceError, UnknownNameError
 from autodl.records import InputSpec, Task
 from autodl.space import Choice, Float, Integer, Space
+from autodl.tasks import TargetScale
+from autodl.tuning._assembly import fitting_estimators, n_features
 from autodl.tuning.search_space import SearchSpace
 
 
@@ -86,6 +88,27 @@ class Join(Fusion):
     space: ClassVar[Space] = Space(norm=Choice(False, True))
 
 
+class Forest(Estimator):
+    tasks = frozenset({"multiclass", "regression"})
+    space: ClassVar[Space] = Space(leaf=Integer(1, 50))
+
+
+class Near(Estimator):
+    tasks = frozenset({"multiclass"})
+    space: ClassVar[Space] = Space(neighbors=Integer(1, 50), metric=Choice("l1", "l2"))
+
+    @classmethod
+    def accepts(cls, rows: int, features: int) -> bool:
+        return rows * features <= 10_000
+
+
+class Plain(Estimator):
+    """What has nothing to search."""
+
+    tasks = frozenset({"multiclass", "regression"})
+    baseline = True
+
+
 @pytest.fixture(autouse=True)
 def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the components above are registered."""
@@ -95,6 +118,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
         "losses": (Squares, Focal, Entropy),
         "optimizers": (Sgd, Adamw),
         "fusions": (Join,),
+        "estimators": (Near, Plain, Forest),
     }
     for name, classes in rooms.items():
         room: registry.Registry[Any] = registry.Registry(name, "")
@@ -147,6 +171,10 @@ def test_a_table_gets_these_knobs_in_this_order() -> None:
         "optimizer.adamw.learning_rate",
         "optimizer.adamw.nesterov",
         "optimizer.sgd.learning_rate",
+        "estimator",
+        "estimator.forest.leaf",
+        "estimator.near.neighbors",
+        "estimator.near.metric",
     ]
     assert {path for path in table_space().knobs if path.startswith("training.")} == {
         f"training.{name}"
@@ -195,10 +223,87 @@ def test_a_knob_whose_condition_the_input_does_not_have_is_left_out_with_those_t
     assert "table.mlp.depth" in space.knobs
 
 
-def test_models_choose_among_the_encoders() -> None:
-    space = table_space(models=["straight"])
-    assert options(space, "table.encoder") == ("straight",)
-    assert "table.mlp.depth" not in space.knobs
+@pytest.mark.parametrize(
+    ("models", "encoders", "estimators"),
+    [
+        (None, {"mlp", "straight"}, {"forest", "near"}),
+        ([], {"mlp", "straight"}, {"forest", "near"}),
+        (["all"], {"mlp", "straight"}, {"forest", "near"}),
+        (["all", "mlp"], {"mlp", "straight"}, {"forest", "near"}),
+        (["networks"], {"mlp", "straight"}, set()),
+        (["networks", "near"], {"mlp", "straight"}, {"near"}),
+        (["straight"], {"straight"}, set()),
+        (["straight", "forest"], {"straight"}, {"forest"}),
+        (["forest"], set(), {"forest"}),
+    ],
+)
+def test_models_choose_among_encoders_and_estimators(
+    models: list[str] | None, encoders: set[str], estimators: set[str]
+) -> None:
+    space = table_space(models=models)
+    for path, wanted in (("table.encoder", encoders), ("estimator", estimators)):
+        assert (set(options(space, path)) if path in space.knobs else set()) == wanted
+    assert (space.has_networks, space.has_estimators) == (bool(encoders), bool(estimators))
+    assert ("table.mlp.depth" in space.knobs) is ("mlp" in encoders)
+    assert ("training.batch_size" in space.knobs) is bool(encoders)
+    assert ("estimator.near.metric" in space.knobs) is ("near" in estimators)
+
+
+def test_knobs_of_estimators_count_where_theirs_is_meant() -> None:
+    knob = table_space().knobs["estimator.near.neighbors"]
+    assert knob.of_estimator
+    assert knob.when == (("estimator", ("near",)),)
+    assert not any(knob.of_estimator for path, knob in table_space().knobs.items() if not path.startswith("estimator"))
+
+
+def test_estimators_are_those_that_suit_task_and_data() -> None:
+    assert fitting_estimators(CLASSES, 500, 8) == ["forest", "near", "plain"]
+    assert fitting_estimators(CLASSES, 5000, 8) == ["forest", "plain"]
+    assert fitting_estimators(NUMBER, 500, 8) == ["forest", "plain"]
+    assert fitting_estimators(CLASSES, 500, 4096) == ["forest", "plain"]
+    assert fitting_estimators(CLASSES, 500, 4097) == []
+    assert n_features([spec(8), spec(1, 28, 28)]) == 8 + 28 * 28
+    assert options(table_space(rows=5000), "estimator") == ("forest",)
+
+
+def test_where_no_estimator_suits_only_networks_are_searched() -> None:
+    space = SearchSpace.build({"photo": ("photo", spec(3, 64, 64))}, CLASSES, 500)
+    assert not space.has_estimators
+    assert space.networks == space
+
+
+def test_estimators_alone_need_no_encoder_for_an_input() -> None:
+    inputs = {"table": ("sheet", spec(8)), "sound": ("sheet", spec(1, 40))}
+    space = SearchSpace.build(inputs, CLASSES, 100, ["forest"])
+    assert set(space.knobs) == {"estimator", "estimator.forest.leaf"}
+    assert set(space.inputs) == {"sound", "table"}
+
+
+def test_estimators_that_suit_nothing_are_refused_where_nothing_else_is_asked_for() -> None:
+    with pytest.raises(SpaceError, match=r"however near cannot take regression with 500 rows × 8 features; .* forest"):
+        table_space(NUMBER, models=["near"])
+    assert not table_space(NUMBER, models=["near", "mlp"]).has_estimators
+
+
+@pytest.mark.parametrize(("kind", "scales"), [("regression", ("none",)), ("quantile", ("none", "log"))])
+def test_a_target_is_searched_only_where_it_may_be_seen_in_another_way(kind: Any, scales: tuple[str, ...]) -> None:
+    class Pinball(Loss):
+        tasks = frozenset({"quantile"})
+
+    registry.losses.add(Pinball)
+    task = Task("y", kind, scales=tuple(map(TargetScale, scales)))
+    assert not {"training.target", "estimator.target"} & table_space(task).knobs.keys()
+
+
+def test_a_skewed_target_is_searched_for_networks_and_estimators() -> None:
+    task = Task("y", "regression", scales=(TargetScale(), TargetScale("log")))
+    space = table_space(task)
+    for path, per_member in (("training.target", True), ("estimator.target", False)):
+        assert options(space, path) == ("none", "log")
+        assert space.knobs[path].dimension.per_member is per_member
+        assert space.knobs[path].of_estimator is not per_member
+    assert "estimator.target" not in table_space(task, models=["networks"]).knobs
+    assert "training.target" not in table_space(task, models=["forest"]).knobs
 
 
 def test_an_input_that_no_model_serves_keeps_all_its_encoders_if_another_is_served() -> None:
@@ -213,8 +318,15 @@ def test_models_that_serve_no_input_are_refused() -> None:
 
 
 def test_an_unknown_model_is_refused_with_the_nearest() -> None:
-    with pytest.raises(UnknownNameError, match="did you mean 'mlp'"):
-        table_space(models=["mpl"])
+    known = "known: all, filters, forest, mlp, near, networks, straight"
+    for wrong, right in (("mpl", "mlp"), ("forrest", "forest"), ("network", "networks")):
+        with pytest.raises(UnknownNameError, match=f"no model is called '{wrong}'; did you mean '{right}'. {known}"):
+            table_space(models=[wrong])
+
+
+def test_what_has_nothing_to_search_is_no_model() -> None:
+    with pytest.raises(UnknownNameError, match="no model is called 'plain'"):
+        table_space(models=["plain"])
 
 
 def test_an_input_that_nothing_accepts_is_refused() -> None:

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from autodl.data.dataset import DataOptions, load_dataset
 from autodl.errors import DataError
 from autodl.records import Column, Component, Schema
 from autodl.tuning.prepared import Prepared, claims, left_out
-from autodl.tuning.tensors import read_input
+from autodl.tuning.tensors import TARGETS, read_goals, read_input
 
 
 def test_each_setting_is_made_once(prepared):
@@ -27,6 +28,30 @@ def test_rows_lie_training_first(prepared):
     assert len(stored.values) == len(split.train) + len(split.validation)
     assert train.mean(dim=0).abs().max() < 1e-5
     assert (train.std(dim=0) - 1).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("folds", [4])
+def test_folds_are_positions_in_the_files_of_the_run(prepared):
+    """Where the dataset counts the test rows too."""
+    split = prepared.dataset.split
+    goals = read_goals(prepared.run.data(TARGETS))
+    key = prepared.ensure("table", Component("tabular", {"scaling": "standard", "categories": 32}))
+    _, stored = read_input(prepared.run.data(key))
+    assert len(stored.values) == len(goals.targets) == len(split.rows)
+    assert max(split.rows) >= len(split.rows)  # so that positions differ
+    held = [rows for _, rows in goals.folds]
+    np.testing.assert_array_equal(np.sort(np.concatenate(held)), np.arange(len(split.rows)))
+    for (train, validation), (train_, validation_) in zip(goals.folds, split.folds, strict=True):
+        np.testing.assert_array_equal(split.rows[train], np.sort(train_))
+        np.testing.assert_array_equal(split.rows[validation], np.sort(validation_))
+
+
+@pytest.mark.parametrize("folds", [1, 3])
+def test_rows_keep_their_weights(dataset, run):
+    weights = np.random.default_rng(0).random(len(dataset.targets))
+    made = Prepared(replace(dataset, weights=weights), run, seed=0)
+    made.write_targets()
+    np.testing.assert_array_equal(read_goals(run.data(TARGETS)).weights, weights[dataset.split.rows])
 
 
 def test_columns_that_no_modality_takes_are_named(dataset):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -7,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autodl.records import Component, TrialConfig, TrialRecord
-from autodl.tuning.rungs import next_rung, promotable, rung_epochs
+from autodl.tuning.rungs import by_fronts, next_rung, promotable, rung_epochs
 
 NOTHING = TrialConfig({}, {}, Component("l"), Component("o"), {}, 9, 0)
 LEVELS = (1, 3, 9)
 
 
-def record(number, state="paused", **rungs):
+def record(number, state="paused", cost=None, **rungs):
     levels = {int(name[1:]): score for name, score in rungs.items()}
-    return TrialRecord(number, state, NOTHING, score=min(levels.values(), default=None), rungs=levels)
+    return TrialRecord(number, state, NOTHING, score=min(levels.values(), default=None), rungs=levels, cost=cost)
 
 
 @given(st.integers(1, 10_000))
@@ -64,3 +65,69 @@ def test_nobody_worse_goes_before_somebody_better(scores):
     assert len(chosen) == len(scores) // 3
     left = [each for each in trials if each not in chosen]
     assert max(each.rungs[1] for each in chosen) <= min(each.rungs[1] for each in left)
+
+
+COSTS = st.none() | st.integers(0, 5).map(float)
+POINTS = st.lists(st.tuples(st.integers(0, 5).map(float), COSTS), max_size=20)
+
+
+def best_first(points):
+    """Trials, lower scores first, of pairs of score and cost."""
+    return [record(n, cost=cost, r1=score) for n, (score, cost) in enumerate(sorted(points, key=lambda each: each[0]))]
+
+
+def beats(one, other):
+    """In both objectives."""
+    costs = [math.inf if each.cost is None else each.cost for each in (one, other)]
+    return one.score < other.score and costs[0] < costs[1]
+
+
+def fronts(records):
+    """The textbook's: peel off who is beaten by nobody, again and again. One front's trials, then the next one's."""
+    rest, found = list(records), []
+    while rest:
+        found.append([each for each in rest if not any(beats(other, each) for other in rest)])
+        rest = [each for each in rest if each not in found[-1]]
+    return found
+
+
+@given(POINTS)
+def test_fronts_keep_everybody_once(points):
+    ordered = by_fronts(best_first(points))
+    assert sorted(each.number for each in ordered) == list(range(len(points)))
+
+
+@given(POINTS)
+def test_nobody_comes_before_one_who_beats_him_in_both(points):
+    ordered = by_fronts(best_first(points))
+    for at, each in enumerate(ordered):
+        assert not any(beats(later, each) for later in ordered[at:])
+
+
+@given(st.lists(st.floats(0, 1), unique=True, max_size=20), st.data())
+def test_fronts_are_those_of_the_textbook(scores, data):
+    """Scores and costs that are all different: then to be no better in either is to be worse in both."""
+    costs = data.draw(st.permutations(range(len(scores))))
+    records = best_first(list(zip(scores, map(float, costs), strict=True)))
+    assert [each.number for each in by_fronts(records)] == [each.number for front in fronts(records) for each in front]
+
+
+@given(st.lists(st.floats(0, 1), max_size=20))
+def test_where_nothing_costs_anything_scores_alone_decide(scores):
+    """As far as the textbook may say so: equal costs beat nobody."""
+    records = best_first([(score, None) for score in scores])
+    assert [each.number for each in by_fronts(records)] == [each.number for each in records]
+
+
+def test_with_two_objectives_the_cheap_one_passes_instead_of_the_third_best():
+    scores, costs = (1.0, 2.0, 3.0, 4.0, 5.0, 9.0), (5.0, 6.0, 7.0, 8.0, 9.0, 1.0)
+    waiting = [record(n, cost=cost, r1=score) for n, (score, cost) in enumerate(zip(scores, costs, strict=True))]
+    assert [each.number for each in promotable(waiting, LEVELS, False, two=True)] == [0, 5]
+    assert [each.number for each in promotable(waiting, LEVELS, False)] == [0, 1]
+
+
+def test_at_a_rung_its_own_score_counts_and_not_the_best_so_far():
+    """Or who trained longer would push out who waits."""
+    longer = [record(0, "complete", cost=1.0, r1=9.0, r3=0.0)]
+    waiting = [record(n, cost=2.0, r1=float(n)) for n in range(1, 6)]
+    assert [each.number for each in promotable(longer + waiting, LEVELS, False, two=True)] == [1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -10,49 +11,76 @@ import sys
 import threading
 import time
 
+import numpy as np
+import pandas as pd
 import pytest
+from safetensors.torch import load_file
 
 from autodl.data.dataset import DataOptions
 from autodl.errors import AutoDLError, DataError, RunError, SpaceError, UnknownNameError
+from autodl.metrics import get_metric
 from autodl.predictor import load
+from autodl.tuning import search as module
 from autodl.tuning.events import Finished, Started, TrialChanged
 from autodl.tuning.options import SearchOptions
+from autodl.tuning.run_folder import RunFolder
 from autodl.tuning.search import build_space, resume, search
+from autodl.tuning.tensors import TARGETS, read_goals
 from autodl.tuning.toml_space import to_toml
 
-FAST = {"training.batch_size": 64}
+BASELINES = ("dummy", "linear_model")
 
 
 def options(tmp_path, **changes):
-    return SearchOptions(**{"output": str(tmp_path / "run"), "executor": "inline", "trials": 3, **changes})
+    """A tiny search in this process, of three folds."""
+    usual = {"output": str(tmp_path / "run"), "executor": "inline", "trials": 3, "folds": 3}
+    return SearchOptions(**{**usual, **changes})
+
+
+def told(folder):
+    return json.loads((folder / "run.json").read_text())
+
+
+def board_of(folder):
+    return pd.read_csv(folder / "leaderboard.csv")
 
 
 @pytest.fixture(scope="module")
-def small_space(tmp_path_factory):
-    """A space whose trials take a moment: linear models only."""
+def small_space():
+    """Options of a search whose trials take a moment: linear networks only."""
     space, _ = build_space("iris", DataOptions(), SearchOptions(models=("linear",)))
-    return to_toml(space, "iris")
+    return {"space": to_toml(space, "iris"), "models": ("linear",)}
+
+
+@pytest.fixture
+def quick_baselines(monkeypatch):
+    """Boosted trees take longer than all the rest."""
+    real = module.baselines
+    monkeypatch.setattr(module, "baselines", lambda *facts: [name for name in real(*facts) if name in BASELINES])
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_baselines")
 class TestSearch:
     def test_a_search_ends_with_a_predictor_and_tells_what_it_did(self, tmp_path, small_space):
         heard = []
-        folder = search("iris", DataOptions(), options(tmp_path, space=small_space), listener=heard.append)
+        folder = search("iris", DataOptions(), options(tmp_path, **small_space), listener=heard.append)
         assert isinstance(heard[0], Started)
         assert isinstance(heard[-1], Finished)
         assert sum(isinstance(event, TrialChanged) for event in heard) >= 3
-        known = json.loads((folder / "run.json").read_text())
+        known = told(folder)
+        board = board_of(folder)
         assert known["state"] == "finished"
-        assert sum(known["trials"].values()) == 3
+        assert sum(known["trials"].values()) == 3 + len(known["baselines"]) == len(board)
+        assert set(known["baselines"]) == set(board["model"][board["source"] == "baseline"])
+        assert set(known["baselines"]) == set(BASELINES)
         assert known["test"]["accuracy"] > 0.6
         assert len(load(folder).predict("iris")) == 150
-        assert (folder / "leaderboard.csv").read_text().count("\n") == 4
 
     def test_the_same_seed_and_trials_give_the_same_leaderboard(self, tmp_path, small_space):
         boards = []
         for name in ("first", "second"):
-            chosen = options(tmp_path, output=str(tmp_path / name), space=small_space, seed=3)
+            chosen = options(tmp_path, output=str(tmp_path / name), **small_space, seed=3)
             boards.append((search("iris", DataOptions(), chosen) / "leaderboard.csv").read_bytes())
         assert boards[0] == boards[1]
 
@@ -68,17 +96,20 @@ class TestSearch:
             if isinstance(event, TrialChanged):
                 stop.set()
 
-        chosen = options(tmp_path, trials=500, space=small_space)
+        chosen = options(tmp_path, trials=500, **small_space)
         folder = search("iris", DataOptions(), chosen, listener=listen, stop=stop)
         assert json.loads((folder / "run.json").read_text())["state"] == "stopped"
         assert load(folder).scores["validation"]
 
     def test_a_finished_run_takes_more_trials(self, tmp_path, small_space):
-        folder = search("iris", DataOptions(), options(tmp_path, space=small_space))
-        before = (folder / "journal.jsonl").read_text()
+        folder = search("iris", DataOptions(), options(tmp_path, **small_space))
+        before, first = (folder / "journal.jsonl").read_text(), told(folder)
         resume(folder, {"trials": 5})
         assert (folder / "journal.jsonl").read_text().startswith(before)
-        assert sum(json.loads((folder / "run.json").read_text())["trials"].values()) == 5
+        known = told(folder)
+        assert sum(known["trials"].values()) == 5 + len(known["baselines"])
+        assert known["baselines"] == first["baselines"]  # none is fitted again
+        assert known["folds"] == first["folds"] == [3, 1]
 
     def test_a_resumed_run_keeps_the_length_of_its_trainings_whatever_time_it_gets(self, tmp_path):
         chosen = options(tmp_path, trials=None, time=8.0, models=("linear",))
@@ -86,7 +117,8 @@ class TestSearch:
         epochs = json.loads((folder / "run.json").read_text())["epochs"]
         resume(folder, {"time": 12.0}, started=time.time())
         lines = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
-        assert {line["config"]["epochs"] for line in lines if line["event"] == "trial"} == {epochs}
+        lines = [line for line in lines if line["event"] == "trial"]
+        assert {line["config"]["epochs"] for line in lines if line["pack"] >= 0} == {epochs}
 
     def test_a_run_on_other_data_is_not_resumed(self, tmp_path, iris, small_space):
         path = tmp_path / "table.csv"
@@ -102,7 +134,104 @@ class TestSearch:
 
         monkeypatch.setattr("autodl.tuning.executors._work.Training", broken)
         with pytest.raises(RunError, match="all 3 failed: 3 × ValueError: broken on purpose"):
-            search("iris", DataOptions(), options(tmp_path, space=small_space))
+            search("iris", DataOptions(), options(tmp_path, **small_space))
+
+    def test_a_small_table_is_cross_validated_by_default(self, tmp_path, small_space):
+        """Each row but the test's is judged by networks that were not fitted on it, and all of these predict."""
+        chosen = options(tmp_path, **small_space, folds=None, trials=1)
+        folder = search("iris", DataOptions(), chosen)
+        known = told(folder)
+        assert known["folds"] == [8, 2]
+        assert known["rows"]["train"] == known["rows"]["validation"] == 120
+        goals = read_goals(folder / "data" / f"{TARGETS}.safetensors")
+        assert len(goals.folds) == 16
+        np.testing.assert_array_equal(goals.judged, np.arange(120))
+        best = board_of(folder).query("source != 'baseline'").iloc[0]
+        saved = load_file(RunFolder(folder).trial(best["number"]) / "predictions.safetensors")["predictions"]
+        assert len(saved) == 120
+        metric = get_metric(goals.task.metric, goals.task)
+        assert best["score"] == pytest.approx(metric.function(goals.judged_targets, saved.double().numpy()))
+        assert len(load(folder).networks) == 16 * sum(
+            member.config.estimator is None for member in load(folder).members
+        )
+
+    def test_a_single_one_is_one_network(self, tmp_path, small_space):
+        folder = search("iris", DataOptions(), options(tmp_path, **small_space, single=True))
+        predictor = load(folder)
+        assert len(predictor.members) == len(predictor.networks) == 1
+        networks = board_of(folder).query("source != 'baseline'")
+        assert predictor.members[0].number == networks.iloc[0]["number"]
+        assert predictor.members[0].folds == 1
+        assert predictor.evaluate("iris")["accuracy"] > 0.6
+
+    def test_refitted_all_members_are_one_network_each(self, tmp_path, small_space):
+        predictor = load(search("iris", DataOptions(), options(tmp_path, **small_space, refit=True)))
+        assert len(predictor.networks) == len(predictor.members) >= 1
+        assert {member.folds for member in predictor.members} == {1}
+
+    def test_with_few_parameters_wanted_the_front_is_told_and_one_trial_predicts(self, tmp_path):
+        chosen = options(tmp_path, trials=4, models=("linear", "mlp"), minimize="parameters")
+        folder = search("iris", DataOptions(), chosen)
+        board = board_of(folder)
+        networks = board[board["source"] != "baseline"]
+        assert (networks["cost"] == networks["parameters"]).all()
+        assert board[board["source"] == "baseline"]["cost"].isna().all()
+        assert networks["front"].any()
+        for row in networks.itertuples():
+            beaten = (networks["score"] <= row.score) & (networks["cost"] <= row.cost)
+            beaten &= (networks["score"] < row.score) | (networks["cost"] < row.cost)
+            assert row.front == (not beaten.any())
+        (member,) = load(folder).members
+        assert bool(board.set_index("number").loc[member.number, "front"])
+
+    def test_a_cost_of_the_callers_own_is_made_small_and_asked_for_again(self, tmp_path, small_space):
+        def cost(record):
+            return math.inf if record.source == "baseline" else float(record.number)
+
+        folder = search("iris", DataOptions(), options(tmp_path, **small_space), cost=cost)
+        board = board_of(folder)
+        known = board[board["source"] != "baseline"]
+        assert (known["cost"] == known["number"]).all()
+        assert board[board["source"] == "baseline"]["cost"].isna().all()  # what is not finite is no cost
+        with pytest.raises(RunError, match="give it to resume as cost="):
+            resume(folder, {"trials": 4})
+        resume(folder, {"trials": 4}, cost=cost)
+
+    def test_estimators_alone_need_no_network(self, tmp_path):
+        heard = []
+        chosen = options(tmp_path, trials=3, models=("extra_trees", "k_neighbors"))
+        folder = search("iris", DataOptions(), chosen, listener=heard.append)
+        board = board_of(folder)
+        assert set(board["model"][board["source"] != "baseline"]) == {"extra_trees", "k_neighbors"}
+        predictor = load(folder)
+        assert predictor.networks == []
+        assert {member.config.estimator.name for member in predictor.members} <= {"extra_trees", "k_neighbors"}
+        assert predictor.evaluate("iris")["accuracy"] > 0.9
+        resume(folder, {"trials": 4})
+        assert told(folder)["trials"]["complete"] == len(board) + 1
+
+    def test_networks_and_estimators_race_and_the_same_seed_decides_the_same(self, tmp_path):
+        boards = []
+        for name in ("first", "second"):
+            chosen = options(tmp_path, output=str(tmp_path / name), trials=5, models=("linear", "extra_trees"), seed=1)
+            boards.append((search("iris", DataOptions(), chosen) / "leaderboard.csv").read_bytes())
+        assert boards[0] == boards[1]
+        board = board_of(tmp_path / "first")
+        assert set(board["model"][board["source"] != "baseline"]) == {"linear", "extra_trees"}
+
+    def test_weights_of_rows_reach_networks_estimators_and_run(self, tmp_path, iris, small_space):
+        """Where a class counts next to nothing, it is hardly ever said."""
+        frame = iris.assign(w=np.where(iris["species"] == "versicolor", 1e-6, 1.0))
+        data = DataOptions(target="species", sample_weight="w")
+        folder = search(frame, data, options(tmp_path, **small_space, folds=1))
+        assert "w" not in load(folder).columns
+        goals = read_goals(folder / "data" / f"{TARGETS}.safetensors")
+        assert goals.weights[goals.targets == 1].max() < 1e-4 * goals.weights[goals.targets != 1].min()
+        board = board_of(folder)
+        longest = board[board["model"] == "linear"].sort_values("epochs").iloc[-1]
+        for number, most in ((longest["number"], 0.25), (board[board["model"] == "dummy"].iloc[0]["number"], 1e-4)):
+            said = load_file(RunFolder(folder).trial(number) / "predictions.safetensors")["predictions"]
+            assert said[:, 1].mean() < most
 
 
 class TestBadInput:
@@ -134,6 +263,15 @@ class TestBadInput:
         with pytest.raises(AutoDLError, match="must be at least"):
             search("iris", DataOptions(), options(tmp_path, **change))
 
+    def test_more_folds_than_rows(self, tmp_path, iris):
+        few = iris.iloc[::10]
+        with pytest.raises(DataError, match="--folds must be at most"):
+            search(few, DataOptions(target="species"), options(tmp_path, folds=20))
+
+    def test_something_that_cannot_be_made_small(self, tmp_path):
+        with pytest.raises(AutoDLError, match="--minimize must be one of"):
+            search("iris", DataOptions(), options(tmp_path, minimize="beauty"))
+
     def test_a_device_that_is_not_here(self, tmp_path):
         with pytest.raises(RunError, match="--device"):
             search("iris", DataOptions(), options(tmp_path, device="quantum"))
@@ -144,7 +282,7 @@ import sys
 from autodl.data.dataset import DataOptions
 from autodl.tuning.options import SearchOptions
 from autodl.tuning.search import search
-search("breast_cancer", DataOptions(), SearchOptions(trials=24, jobs=2, output=sys.argv[1]))
+search("breast_cancer", DataOptions(), SearchOptions(trials=24, jobs=2, folds=2, output=sys.argv[1]))
 """
 
 
@@ -166,5 +304,6 @@ def test_a_driver_killed_in_the_middle_loses_no_finished_trial(tmp_path):
     resume(folder, {"executor": "inline"})
     assert journal.read_text().startswith(before)
     known = json.loads((folder / "run.json").read_text())
-    assert sum(known["trials"].values()) == 24
+    assert sum(known["trials"].values()) == 24 + len(known["baselines"])
+    assert len(known["baselines"]) == len(set(known["baselines"])) >= 2
     assert known["state"] == "finished"

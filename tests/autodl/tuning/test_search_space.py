@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import optuna
 import pytest
 
+from autodl import registry
 from autodl.errors import SpaceError
 from autodl.records import Component, TrialConfig
 from autodl.space import Choice, Dimension, Float, Integer
@@ -60,6 +62,32 @@ LOOP = owned(
     clip=Choice(0.0, 1.0, per_member=True),
     patience=Integer(16, 16, per_member=True),
 )
+
+
+FOREST, NEAR = (("estimator", (name,)) for name in ("extra_trees", "k_neighbors"))
+LEARNERS = [
+    replace(knob, of_estimator=True)
+    for knob in [
+        *owned("estimator", _=Choice("extra_trees", "k_neighbors")),
+        *owned(
+            *("estimator", "extra_trees"),
+            when=(FOREST,),
+            max_features=Choice("sqrt", 0.5, default=0.5),
+            min_samples_leaf=Integer(1, 50, default=3),
+        ),
+        *owned("estimator", "k_neighbors", when=(NEAR,), neighbors=Integer(1, 200, default=20)),
+        *owned("estimator", target=Choice("none", "log")),
+    ]
+]
+
+
+def whole_space() -> SearchSpace:
+    return made({"table": "tabular"}, as_tabular(TABLE), REST, LOOP, LEARNERS)
+
+
+def as_tabular(knobs: list[SearchKnob]) -> list[SearchKnob]:
+    """The same knobs, of the modality that is really there."""
+    return [replace(knob, owner=("table", "tabular")) if knob.owner[1:] == ("sheet",) else knob for knob in knobs]
 
 
 def table_space() -> SearchSpace:
@@ -249,3 +277,85 @@ def test_other_ranges_leave_the_original_alone() -> None:
     assert "table.mlp.depth" not in narrow.distributions(narrow.complete({}))
     assert space == table_space()
     assert narrow != space
+
+
+def test_the_two_halves_of_a_space() -> None:
+    space = whole_space()
+    assert {*space.networks.knobs, *space.estimators.knobs} == set(space.knobs)
+    assert set(space.estimators.knobs) == {path for path in space.knobs if path.startswith("estimator")}
+    assert (space.has_networks, space.has_estimators) == (True, True)
+    assert (space.networks.has_networks, space.networks.has_estimators) == (True, False)
+    assert (space.estimators.has_networks, space.estimators.has_estimators) == (False, True)
+    assert space.networks.networks is space.networks
+    assert not space.networks.estimators.knobs
+    assert table_space().networks == table_space()
+
+
+def test_each_half_walks_by_itself_and_the_whole_by_what_is_named() -> None:
+    space, generator = whole_space(), np.random.default_rng(0)
+    for _ in range(20):
+        check_whole(space.estimators, space.estimators.random(generator))
+        check_whole(space.networks, space.networks.random(generator))
+        check_whole(space, space.random(generator, {"estimator": "k_neighbors"}))
+    assert space.complete({}) == space.networks.complete({})
+    assert "table.encoder" in space.random(generator)
+    whole = {"estimator": "extra_trees", "estimator.extra_trees.max_features": 0.5}
+    whole |= {"estimator.extra_trees.min_samples_leaf": 9, "estimator.target": "none"}
+    partial = {"estimator": "extra_trees", "estimator.extra_trees.min_samples_leaf": 9}
+    assert space.complete(partial) == space.nearest(partial) == space.structural(whole) == whole
+    assert space.estimators.complete({}) == {**whole, "estimator.extra_trees.min_samples_leaf": 3}
+
+
+def test_an_estimator_is_suggested_where_only_estimators_are() -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    trial = study.ask()
+    params = whole_space().estimators.suggest(trial)
+    check_whole(whole_space().estimators, params)
+    assert trial.params == params
+
+
+def test_what_is_an_estimators_is_refused_for_a_network() -> None:
+    with pytest.raises(SpaceError, match=r"'estimator\.target' may be set only where an estimator is meant"):
+        whole_space().complete({"estimator.target": "log"})
+    with pytest.raises(SpaceError, match=r"'training\.clip' may be set only where a network is meant"):
+        whole_space().complete({"estimator": "k_neighbors", "training.clip": 1.0})
+
+
+def test_the_recipe_of_an_estimator() -> None:
+    space = whole_space()
+    params = space.complete({"estimator": "k_neighbors", "estimator.target": "log"})
+    config = space.config(params, epochs=20, seed=7)
+    assert config.estimator == Component("k_neighbors", {"neighbors": 20})
+    assert config.training == {"target": "log"}
+    assert (config.encoders, config.fusion, config.loss, config.optimizer) == ({}, None, Component(""), Component(""))
+    assert (config.epochs, config.seed) == (1, 7)
+    tabular = registry.modalities.load("tabular").space
+    assert config.modalities == {
+        "table": Component("tabular", {n: v for n, v in tabular.defaults().items() if n in tabular.structural()})
+    }
+    assert "table.encoder" in space.params(space.config(space.complete({}), 2, 0))
+
+
+def test_recipes_of_estimators_and_params_are_inverse_through_json() -> None:
+    space, generator = whole_space(), np.random.default_rng(0)
+    for part in (space, space.estimators):
+        for _ in range(20):
+            params = space.estimators.random(generator)
+            config = TrialConfig.from_json(part.config(params, epochs=1, seed=1).to_json())
+            assert part.params(config) == params
+            assert part.config(part.params(config), epochs=1, seed=1) == config
+
+
+def test_an_estimator_that_is_not_searched_stands_at_its_defaults() -> None:
+    defaults = registry.estimators.load("linear_model").space.defaults()
+    for space in (whole_space(), table_real()):
+        for name, settings in (("dummy", {}), ("linear_model", defaults)):
+            config = space.config({"estimator": name}, epochs=5, seed=1)
+            assert config.estimator == Component(name, settings)
+            assert space.params(config)["estimator"] == name
+            assert space.config(space.params(config), epochs=5, seed=1) == config
+
+
+def table_real() -> SearchSpace:
+    """Networks alone."""
+    return whole_space().networks

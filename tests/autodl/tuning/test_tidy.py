@@ -16,8 +16,11 @@ def left(run, monkeypatch):
     monkeypatch.setattr(module, "WEIGHTS_KEPT", 2)
     monkeypatch.setattr(module, "CHECKPOINTS_KEPT", 3)
 
-    def make(greater_is_better, states=("paused",) * 5):
-        records = [TrialRecord(n, state, NOTHING, score=float(n)) for n, state in enumerate(states)]
+    def make(greater_is_better, states=("paused",) * 5, costs=(None,) * 5):
+        records = [
+            TrialRecord(n, state, NOTHING, score=float(n), cost=cost)
+            for n, (state, cost) in enumerate(zip(states, costs, strict=True))
+        ]
         for record in records:
             run.trial(record.number).mkdir(parents=True)
             for name in FILES:
@@ -44,6 +47,11 @@ def test_where_more_is_better_the_last_are_the_best(left):
 
 def test_what_trains_now_is_left_alone(left):
     assert [len(names) for names in left(False, ("running",) * 5)] == [4] * 5
+
+
+def test_with_a_second_objective_the_cheap_are_among_the_best(left):
+    costs = (5.0, 6.0, 7.0, 8.0, 0.0)
+    assert [len(names) for names in left(False, costs=costs)] == [4, 2, 1, 1, 4]
 
 
 def test_what_is_already_gone_is_no_error(run):

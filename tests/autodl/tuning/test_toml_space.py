@@ -43,6 +43,10 @@ SPACE = made(
         widest=Choice(32, 64, 128, "full", limits=(1, 1000)),
     ),
     SearchKnob(("training",), "clip", Choice(0.0, 1.0, limits=(0.0, 100.0))),
+    SearchKnob(("estimator",), "", Choice("trees", "near", doc="tried beside the networks"), of_estimator=True),
+    SearchKnob(("estimator", "trees"), "leaf", Integer(1, 50), (("estimator", ("trees",)),), of_estimator=True),
+    SearchKnob(("estimator", "near"), "metric", Choice("l2"), (("estimator", ("near",)),), of_estimator=True),
+    SearchKnob(("estimator",), "target", Choice("none", "log"), of_estimator=True),
 )
 
 TEXT = """\
@@ -84,6 +88,17 @@ amsgrad = [false, true]  # structural; default false
 [training]
 batch_size = [32, 64]  # structural; default 32; possible: "full", any whole number from 1 to 1000
 clip = [0.0, 1.0]  # structural; default 0.0; possible: any number from 0.0 to 100.0
+
+[estimator]
+# tried beside the networks
+name = ["trees", "near"]  # default "trees"
+target = ["none", "log"]  # default "none"
+
+[estimator.trees]  # counts where estimator.name is "trees"
+leaf = { low = 1, high = 50 }  # default 26
+
+[estimator.near]  # counts where estimator.name is "near"
+metric = "l2"
 """
 
 
@@ -163,6 +178,16 @@ def test_an_edited_space_is_written_and_read_back() -> None:
     assert space.complete({})["training.batch_size"] == "full"
 
 
+def test_estimators_are_edited_as_networks_are() -> None:
+    space = from_toml('[estimator]\nname = "near"\ntarget = "log"\ntrees.leaf = 3', SPACE)
+    assert space.estimators.complete({}) == {
+        "estimator": "near",
+        "estimator.near.metric": "l2",
+        "estimator.target": "log",
+    }
+    assert space.networks == SPACE.networks
+
+
 def test_an_encoder_that_is_taken_out_may_keep_its_table() -> None:
     space = from_toml(TEXT.replace('"linear", "mlp", "cnn"', '"linear"'), SPACE)
     assert set(space.complete({})) & {"table.encoder", DEPTH} == {"table.encoder"}
@@ -175,7 +200,7 @@ def test_an_encoder_that_is_taken_out_may_keep_its_table() -> None:
         ("[table.mpl]\ndepth = 3", "'table.mpl' does not; did you mean 'mlp'"),
         ("[tabel]\nencoder = 'mlp'", "'tabel' does not; did you mean 'table'"),
         ("loss = 'focal'", r"'loss' must be a table, however 'focal' came; write \[loss\] above it"),
-        ("depth = 3", "'depth' does not; known: loss, optimizer, table, training"),
+        ("depth = 3", "'depth' does not; known: estimator, loss, optimizer, table, training"),
         ("table.mlp.depth = 13", r"'table.mlp.depth' must be a whole number or a range .* within 1 to 12, however 13"),
         ("table.mlp.depth = { low = 0 }", "within 1 to 12"),
         ("table.mlp.depth = { low = 5, high = 2 }", "'table.mlp.depth' must be a range with low <= high"),
@@ -255,7 +280,7 @@ def spaces(draw: st.DrawFn) -> SearchSpace:
     for owner in owners:
         for name in draw(st.lists(names.filter(bool), min_size=1, max_size=3, unique=True)):
             when = tuple((knob.path, ("x", 1)) for knob in knobs if draw(st.booleans()))
-            knobs.append(SearchKnob(owner, name, draw(ranges()), when))
+            knobs.append(SearchKnob(owner, name, draw(ranges()), when, of_estimator=draw(st.booleans())))
     return made(*{knob.path: knob for knob in knobs}.values())
 
 

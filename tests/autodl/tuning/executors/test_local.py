@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -44,6 +45,29 @@ def test_a_worker_trains_and_lives_on(pool, job):
         assert sum(message["event"] == "trial" for message in found) == 3
         assert pool.free == 1
     assert pids(pool) == before
+
+
+def test_a_trial_joins_a_pack_that_has_room(pool, job):
+    made = job(epochs=100_000, until=100_000)
+    fewer = replace(made, members={n: made.members[n] for n in (0, 1)}, room=3)
+    pool.submit(fewer)
+    (free,) = [message for message in until(pool, "free") if message["event"] == "free"]
+    assert (free["job"], free["slots"]) == (1, 1)
+    pool.join(made, 2, [2])
+    (trial,) = [message for message in until(pool, "trial") if message["event"] == "trial"]
+    assert (trial["number"], trial["epoch"], trial["ended"], trial["error"]) == (2, 2, False, "")
+    assert set(pool.running[1].members) == {0, 1, 2}  # what would be told if the worker died
+
+
+def test_who_joins_a_job_that_is_over_is_not_lost_in_another(pool, job):
+    pool.submit(job(id=1, epochs=1, until=1))
+    while pool.running:
+        pool.poll(0.2)
+    pool.join(job(id=1), 2, [2])
+    assert pool.free == 1
+    pool.submit(job(id=2, count=2, epochs=1, until=1))
+    found = until(pool, "done")
+    assert sorted(message["number"] for message in found if message["event"] == "trial") == [0, 1]
 
 
 def test_a_killed_worker_is_seen_at_once_and_replaced(pool, job, run):

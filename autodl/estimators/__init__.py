@@ -1,0 +1,1 @@
+"""Room: scikit-learn learners that race beside the networks."""
