@@ -240,12 +240,15 @@ class Estimator(ABC):
 
     Attributes:
         baseline: Whether it is tried at its defaults in every search, for others to be compared with.
-        learnt: What ``fit`` found, for skops to save: scikit-learn objects in plain containers.
+        groups: Positions of the features that are one category's, one-hot, for each such column; set before ``fit``.
+        learnt: What ``fit`` found: numbers and arrays in plain containers; whatever else goes through skops, which must
+            trust it by itself.
     """
 
     space: ClassVar[Space] = Space()
     tasks: ClassVar[frozenset[TaskKind]]
     baseline: ClassVar[bool] = False
+    groups: Sequence[Sequence[int]] = ()
     learnt: Any = None
 
     def __init__(self, task: Task, seed: int, **settings: Any) -> None:

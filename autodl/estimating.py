@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ import safetensors.numpy
 from autodl import registry
 from autodl.contracts import Estimator
 from autodl.errors import PredictorError, TrialError
-from autodl.records import Task, TrialConfig
+from autodl.records import InputSpec, Task, TrialConfig
 
 _CONTENT = "content"  # the array that holds the JSON text
 
@@ -31,6 +32,7 @@ def fit_folds(
     weights: np.ndarray | None,
     *,
     stop: Callable[[], bool],
+    groups: Sequence[Sequence[int]] = (),
 ) -> tuple[list[Estimator], np.ndarray]:
     """Fit the estimator of a configuration once a fold.
 
@@ -41,6 +43,7 @@ def fit_folds(
         task: What is predicted.
         folds: Training and validation positions of each.
         weights: Of the same rows; None if all count alike.
+        groups: Positions of the one-hot features of each category's column, as ``category_groups`` returns them.
         stop: Asked before each fold, and by the estimator within one. If it ends the last fold early, that fold
             answers with what it has learnt.
 
@@ -63,6 +66,7 @@ def fit_folds(
                 f"{number}; give the search more time"
             )
         estimator = _build(config, task, config.seed + number)
+        estimator.groups = groups
         estimator.fit(x[train], seen[train], None if weights is None else weights[train], stop)
         estimators.append(estimator)
         answers = _answers(estimator, config, task, x[validation])
@@ -71,6 +75,25 @@ def fit_folds(
         np.add.at(total, where, answers)
         np.add.at(times, where, 1.0)
     return estimators, total / times.reshape(-1, *[1] * (total.ndim - 1))
+
+
+def category_groups(specs: Mapping[str, InputSpec]) -> tuple[tuple[int, ...], ...]:
+    """Return the positions of each column's one-hot features, where all inputs lie side by side by their names.
+
+    Told by the spec alone: features that are no numbers, are 0 or 1 at every quantile, and share a column.
+    """
+    groups: list[tuple[int, ...]] = []
+    first = 0
+    for name in sorted(specs):
+        spec = specs[name]
+        if len(spec.shape) == 1 and spec.numeric is not None and spec.quantiles is not None:
+            quantiles, columns = spec.quantiles.numpy(), spec.feature_mask.numpy()
+            one_hot = ~spec.numeric.numpy() & ((quantiles == 0) | (quantiles == 1)).all(axis=0)
+            for column in np.unique(columns[one_hot]):
+                members = np.flatnonzero(one_hot & (columns == column))
+                groups += [tuple(int(first + member) for member in members)] if len(members) > 1 else []
+        first += math.prod(spec.shape)
+    return tuple(groups)
 
 
 def predict(estimators: Sequence[Estimator], config: TrialConfig, task: Task, x: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ _COLUMNS = (
 )
 _FORMULA = ("=", "+", "-", "@")  # a spreadsheet runs a cell that begins so
 _SIZES = (("depth", "width"), ("blocks", "channels"))
+_UNSAID = ("none", "random")  # words of settings that say that nothing special is done
 _WIDEST = 60  # characters of a cell in the terminal
 
 
@@ -182,7 +183,7 @@ def _traits(part: Component) -> str:
     """Depth × width and whatever is said in words; numbers beyond these would drown them."""
     settings = part.settings
     sizes = [f"{settings[depth]} × {settings[width]}" for depth, width in _SIZES if {depth, width} <= settings.keys()]
-    words = [value for value in settings.values() if isinstance(value, str) and value != "none"]
+    words = [value for value in settings.values() if isinstance(value, str) and value not in _UNSAID]
     return "".join(f" {trait}" for trait in (*sizes, *words))
 
 

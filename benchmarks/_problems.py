@@ -1,4 +1,4 @@
-"""The problems that ``pack.py`` and ``throughput.py`` time: their rows, their configurations, and the plain network and loop."""
+"""The problems that ``pack.py`` and ``throughput.py`` time: rows, configurations, the plain network and its loop."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def tensors(size: Size) -> tuple[Tensor, Tensor]:
         return x, (x[:, 0] * x[:, 1] + x[:, 2] + noise > 0).long()
     patterns = torch.randn(CLASSES, 1, SIDE, SIDE, generator=generator)
     y = torch.randint(CLASSES, (count,), generator=generator)
-    return 0.15 * patterns[y] + torch.randn(count, 1, SIDE, SIDE, generator=generator), y
+    return 0.4 * patterns[y] + torch.randn(count, 1, SIDE, SIDE, generator=generator), y
 
 
 def problem(size: Size, device: torch.device) -> TrainingData:

@@ -36,7 +36,7 @@ from torch import Tensor
 
 from autodl.records import TrialConfig
 from autodl.training.data import TrainingData
-from autodl.training.device import prepare_device, resolve_device, worker_environment
+from autodl.training.device import prepare_device, resolve_device
 from autodl.training.loop import Limits, Training
 from autodl.training.speed import fastest
 
@@ -130,7 +130,7 @@ class Pool:
     def __init__(self, size: Size, device: torch.device, workers: int, threads: int, prepared: bool) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipes, self.threads = [], threads
-        with environment(worker_environment(threads) if prepared else {"OMP_NUM_THREADS": str(threads)}):
+        with environment(OMP_NUM_THREADS=str(threads)):
             for _ in range(workers):
                 ours, theirs = context.Pipe()
                 context.Process(target=work, args=(theirs, size, device, threads, prepared), daemon=True).start()
@@ -152,7 +152,7 @@ class Pool:
 
 
 @contextmanager
-def environment(changes: dict[str, str]) -> Any:
+def environment(**changes: str) -> Any:
     """Start processes with other environment variables than ours."""
     before = dict(os.environ)
     os.environ.update(changes)

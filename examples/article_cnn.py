@@ -47,7 +47,7 @@ def fixed(config: TrialConfig = CONVOLUTIONS) -> Member:
     )
     task = Task(target="digit", kind="multiclass", classes=tuple(range(10)), metric="accuracy")
     stored = Stored(images, torch.ones(len(images), dtype=torch.bool))
-    data = training_data({"image": stored}, {"image": spec}, targets, task, parts, device=torch.device("cpu"))
+    data = training_data({"image": stored}, {"image": spec}, targets, task, [parts], device=torch.device("cpu"))
     (member,) = Training([config], data, torch.device("cpu")).run(Limits(until=config.epochs))
     return member
 

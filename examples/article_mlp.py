@@ -13,6 +13,7 @@ from sklearn.datasets import load_diabetes
 import autodl
 from autodl import registry
 from autodl.records import Column, Component, Task, TrialConfig
+from autodl.tasks import TargetScale
 from autodl.training.data import training_data
 from autodl.training.loop import Limits, Training
 from autodl.training.members import Member
@@ -39,13 +40,15 @@ def fixed(config: TrialConfig = PERCEPTRON) -> Member:
     order = np.random.default_rng(0).permutation(len(frame))
     train, judge = order[: len(frame) * 3 // 4], order[len(frame) * 3 // 4 :]
     targets = frame["target"].to_numpy(np.float64)
-    scale = {"location": targets[train].mean(), "scale": targets[train].std()}
-    task = Task(target="target", kind="regression", metric="r2", **scale)
+    scale = TargetScale(location=(targets[train].mean(),), scale=(targets[train].std(),))
+    task = Task(target="target", kind="regression", metric="r2", scales=(scale,))
     columns = [Column("bmi", "number"), Column("s5", "number")]
     modality = registry.modalities.load("tabular")(columns, **config.modalities["table"].settings)
     spec = modality.fit(frame.iloc[train], targets[train], task, seed=0)
     stored = modality.transform(frame)
-    data = training_data({"table": stored}, {"table": spec}, targets, task, (train, judge), device=torch.device("cpu"))
+    data = training_data(
+        {"table": stored}, {"table": spec}, targets, task, [(train, judge)], device=torch.device("cpu")
+    )
     (member,) = Training([config], data, torch.device("cpu")).run(Limits(until=config.epochs))
     return member
 

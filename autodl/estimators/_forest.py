@@ -13,7 +13,7 @@ from autodl.estimators._prepared import Prepared
 from autodl.estimators._trees import Trees, nodes_of_forest, pack
 from autodl.records import TaskKind
 
-_TREES = (50, 200)  # the more rows, the fewer, as trees grow with the rows
+_TREES = (50, 100)  # the more rows, the fewer, as trees grow with the rows
 _NODES = 2_000_000  # rows × trees beyond which there are fewer trees
 _SLICE = 100_000  # rows × trees that are grown between two looks at the clock
 _MOST = 25

@@ -14,7 +14,6 @@ A file of thousands of small objects takes seconds to read; one of a few arrays 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,8 +86,8 @@ class Trees:
 
     def __init__(self, packed: Mapping[str, Any]) -> None:
         self._starts = np.asarray(packed["starts"], np.int64)
-        self._children = np.asarray(packed["children"], np.int64)
-        self._feature = np.asarray(packed["feature"], np.int64)
+        self._children = np.asarray(packed["children"], np.int32)
+        self._feature = np.asarray(packed["feature"], np.int32)
         self._threshold = np.asarray(packed["threshold"], np.float32)
         self._gaps_left = np.asarray(packed["gaps_left"], np.bool_)
         self._values = np.asarray(packed["values"], np.float64)
@@ -96,7 +95,7 @@ class Trees:
         if not (self._has_its_shapes() and self._leads_on()):
             raise ValueError("its trees point to nodes or features that are not there")
         self._inner = self._children[:, 1] != np.arange(len(self._children))
-        self._leaf = np.cumsum(~self._inner) - 1
+        self._leaf = np.cumsum(~self._inner, dtype=np.int32) - 1
 
     def __len__(self) -> int:
         return len(self._starts) - 1
@@ -158,18 +157,17 @@ class Trees:
         categories, threads = np.zeros(self._features, np.uint32), _openmp_effective_n_threads()
         rows, found = x.astype(np.float64), np.empty(len(x))
         for start, end in zip(self._starts[:-1], self._starts[1:], strict=True):
-            _predict_from_raw_data(self._records[start:end], rows, nobody, nobody, categories, threads, found)
-            yield found.astype(np.int64)
+            _predict_from_raw_data(self._records(start, end), rows, nobody, nobody, categories, threads, found)
+            yield found.astype(np.int32)
 
-    @cached_property
-    def _records(self) -> np.ndarray:
-        """The nodes as scikit-learn reads them; a leaf's value is its position among the leaves."""
+    def _records(self, start: int, end: int) -> np.ndarray:
+        """One tree's nodes as scikit-learn reads them; a leaf's value is its position among all leaves."""
         from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
 
-        records = np.zeros(len(self._feature), PREDICTOR_RECORD_DTYPE)
-        first = np.repeat(self._starts[:-1], np.diff(self._starts))
-        records["right"], records["left"] = (self._children - first[:, None]).T
-        records["is_leaf"], records["value"] = ~self._inner, self._leaf
-        records["feature_idx"], records["num_threshold"] = self._feature, self._threshold
-        records["missing_go_to_left"] = self._gaps_left
+        own = slice(start, end)
+        records = np.zeros(end - start, PREDICTOR_RECORD_DTYPE)
+        records["right"], records["left"] = (self._children[own] - start).T
+        records["is_leaf"], records["value"] = ~self._inner[own], self._leaf[own]
+        records["feature_idx"], records["num_threshold"] = self._feature[own], self._threshold[own]
+        records["missing_go_to_left"] = self._gaps_left[own]
         return records

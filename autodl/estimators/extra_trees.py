@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from autodl.estimators._codes import Coded
 from autodl.estimators._forest import Forest
 from autodl.space import Choice, Integer, Space
 
 
-class ExtraTrees(Forest):
+class ExtraTrees(Coded, Forest):
     """Trees on all rows, whose thresholds are drawn.
 
     Reference:

@@ -1,4 +1,4 @@
-"""Nearest neighbours: a row's answer is the weighted mean of the rows most like it."""
+"""Nearest neighbours: the weighted mean of the rows most like it."""
 
 from __future__ import annotations
 

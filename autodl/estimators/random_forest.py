@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from autodl.estimators._codes import Coded
 from autodl.estimators._forest import Forest
 from autodl.space import Choice, Integer, Space
 
 
-class RandomForest(Forest):
+class RandomForest(Coded, Forest):
     """Trees on bootstrap samples, whose thresholds are the best ones.
 
     Reference:

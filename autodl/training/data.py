@@ -77,6 +77,11 @@ class TrainingData:
         ]
         return torch.stack(filled)
 
+    @cached_property
+    def _order(self) -> Tensor:
+        """Places of the first fold's validation rows in rising order."""
+        return torch.argsort(self.folds[0].validation)
+
     @property
     def class_counts(self) -> Tensor:
         """Training rows of each class; empty unless a class is predicted."""
@@ -103,7 +108,7 @@ class TrainingData:
         Shape: folds rows … → judged ….
         """
         if len(self.folds) == 1:
-            return predictions[0]
+            return predictions[0][self._order]
         rest = predictions.shape[2:]
         total = predictions.new_zeros(len(self.judged), *rest)
         count = predictions.new_zeros(len(self.judged))
@@ -164,7 +169,7 @@ def training_data(
     """
 
     def moved(values: np.ndarray, kind: torch.dtype) -> Tensor:
-        return torch.as_tensor(values, dtype=kind, device=device)
+        return torch.as_tensor(np.require(values, requirements="W"), dtype=kind, device=device)
 
     scales = (task.scales or (TargetScale(),)) if task.is_numeric else ()
     return TrainingData(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 import time
 from functools import cache
@@ -14,7 +13,6 @@ from autodl.errors import RunError
 
 BF16_GAIN = 1.5  # a processor must be this much faster in bfloat16 before training uses it
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # as malloc.h of glibc numbers them
-_LARGE_PAGES = "glibc.malloc.hugetlb"
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -56,18 +54,6 @@ def _keep_freed_memory() -> None:
     if malloc_option is not None:
         malloc_option(_M_MMAP_THRESHOLD, 2**25)  # the largest that it takes: whole tables still go back
         malloc_option(_M_TRIM_THRESHOLD, 2**31 - 1)
-
-
-def worker_environment(threads: int) -> dict[str, str]:
-    """Return the environment variables that a process which trains should start with.
-
-    Threads must be known before numerical libraries load, large pages before the first memory is taken.
-    """
-    tunables = [part for part in os.environ.get("GLIBC_TUNABLES", "").split(":") if part]
-    if not any(part.startswith(_LARGE_PAGES) for part in tunables):
-        tunables.append(f"{_LARGE_PAGES}=1")
-    count = str(threads)
-    return {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "GLIBC_TUNABLES": ":".join(tunables)}
 
 
 @cache

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from autodl import registry
-from autodl.contracts import Inputs, Loss
+from autodl.contracts import Inputs, Loss, ParameterLayout
 from autodl.metrics import Metric, get_metric
 from autodl.records import TrialConfig
 from autodl.training.augmentation import Augmentation
@@ -27,6 +27,7 @@ from autodl.training.pack import DropoutNoise, Pack
 from autodl.training.schedules import SCHEDULES, schedule_factor
 
 Listener = Callable[["Training"], None]
+WIDE = 128
 PURPOSES = ("order", "dropout", "augmentation", "mixup")  # each draws from a source of its own, or packs would matter
 
 
@@ -57,7 +58,8 @@ class Training:
         configs: One a trial, all of one structure.
         data: The rows, and the folds that make a trial's members.
         device: Where to train.
-        bf16: Whether products are computed in bfloat16 (weights stay float32).
+        bf16: Whether products are computed in bfloat16 (weights stay float32); networks that have no convolution and no
+            hidden layer of ``WIDE`` units are faster without.
     """
 
     def __init__(
@@ -65,11 +67,11 @@ class Training:
     ) -> None:
         self.data = data
         self.device = device
-        self.bf16 = bf16
         self.whole = True
         self.folds = len(data.folds)
         self.pack = Pack(fold_configs(configs, self.folds), data.specs, data.task.n_outputs, device, data.dtype)
         self.copies = self.pack.template.copies
+        self.bf16 = bf16 and gains_from_bf16(self.pack.layout)
         self.metric: Metric = get_metric(data.task.metric, data.task)
         self.members = Members(configs, self.folds, self.pack.parameters, self.metric)
         self.optimizer = registry.optimizers.load(configs[0].optimizer.name)(self.pack.layout)
@@ -272,3 +274,9 @@ class Training:
                 for g in self.chance["augmentation"]
             ]
         )
+
+
+def gains_from_bf16(layout: ParameterLayout) -> bool:
+    """Whether a network has a convolution, or a hidden matrix of ``WIDE`` by ``WIDE`` at least."""
+    shapes = [shape for shape, hidden in zip(layout.shapes, layout.hidden, strict=True) if hidden]
+    return any(len(shape) == 4 or min(shape[-2:]) >= WIDE for shape in shapes)

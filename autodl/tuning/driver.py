@@ -20,12 +20,12 @@ from autodl.tuning.events import EpochDone, Listener, PackStarted, Said, TrialCh
 from autodl.tuning.executors.job import Executor, Message, PackJob
 from autodl.tuning.prepared import Prepared
 from autodl.tuning.proposals import Params, Proposer
+from autodl.tuning.retries import retries
 from autodl.tuning.rungs import N_RUNGS, REDUCTION, next_rung, promotable, rung_epochs
 from autodl.tuning.tidy import tidy
 from autodl.tuning.trials import Trials
 from autodl.tuning.turns import Turns
 
-MOST_ATTEMPTS = 2  # a pack whose worker died is tried again; its members alone after that
 LAST_PHASE = 0.25  # share of the time in which what has begun goes before what is new
 POLL_SECONDS = 0.1
 TIDY_EVERY = 50  # new trials
@@ -283,18 +283,12 @@ class Driver:
 
     def _lost(self, job: PackJob, reason: str) -> None:
         """A worker died: what it had not finished starts again from its checkpoints; in the end one by one."""
-        open_ = {n: c for n, c in job.members.items() if self.trials.entries[n].record.state == "running"}
-        if not open_:
-            return
-        attempt = job.attempt + 1
-        if attempt < MOST_ATTEMPTS:
-            self._again.append(replace(job, id=self._job_number(), members=open_, attempt=attempt))
-            self.listener(Said(f"a worker died ({reason}); its {len(open_)} trials start again from their checkpoints"))
-        elif len(open_) > 1:
-            for number, config in open_.items():
-                alone = replace(job, id=self._job_number(), members={number: config}, attempt=attempt)
-                self._again.append(alone)
-            self.listener(Said(f"a worker died again ({reason}); its {len(open_)} trials start again one by one"))
-        else:
-            record = self.trials.fail(next(iter(open_)), f"its worker died {attempt} times ({reason})")
+        records = {n: self.trials.entries[n].record for n in job.members}
+        lost = {number: record for number, record in records.items() if record.state == "running"}
+        again, said = retries(job, lost, self.levels[0], reason)
+        self._again += [replace(each, id=self._job_number()) for each in again]
+        if again:
+            self.listener(Said(said))
+        elif lost:
+            record = self.trials.fail(next(iter(lost)), said)
             self.listener(TrialChanged(record, self.trials.best))

@@ -20,6 +20,10 @@ from autodl.tuning.proposals import Known, Params, Proposal
 from autodl.tuning.search_space import SearchSpace
 
 _USEFUL = ("hist_gradient_boosting", "extra_trees", "linear_model", "random_forest", "k_neighbors")
+_SLOW: Params = {  # many small steps: dearer, and mostly a little better
+    "estimator.hist_gradient_boosting.learning_rate": 0.025,
+    "estimator.hist_gradient_boosting.max_iter": 400,
+}
 _OTHER_SIGHT = _USEFUL[:3]  # also tried at their defaults on the target's logarithm
 _RANDOM_SHARE = 0.3
 _FLOOR = 0.2  # of the choices, shared out evenly: no estimator is given up
@@ -147,11 +151,13 @@ def _firsts(space: SearchSpace) -> list[Params]:
         map(str, dimension.options if isinstance(dimension, Choice) else ()),
         key=lambda name: _USEFUL.index(name) if name in _USEFUL else len(_USEFUL),
     )
+    other: Params = {"estimator.target": "log"}
     wishes: list[Params] = []
     for name in names:
         wishes.append({"estimator": name})
-        if name == names[min(1, len(names) - 1)]:
-            wishes += [{"estimator": other, "estimator.target": "log"} for other in names if other in _OTHER_SIGHT]
+        if name == _USEFUL[0]:
+            wishes += [{**wishes[-1], **other}, {**wishes[-1], **_SLOW}, {**wishes[-1], **other, **_SLOW}]
+    wishes += [{"estimator": name, **other} for name in names if name in _OTHER_SIGHT]
     firsts: list[Params] = []
     for wish in wishes:
         params = space.nearest(wish)

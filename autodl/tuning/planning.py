@@ -12,7 +12,7 @@ from autodl.data.dataset import Dataset
 from autodl.data.folds import auto_folds, cross_validated
 from autodl.records import InputSpec, TrialConfig
 from autodl.training.data import training_data
-from autodl.training.device import bf16_pays, resolve_device
+from autodl.training.device import bf16_pays, prepare_device, resolve_device
 from autodl.training.settings import usual_batch_size
 from autodl.training.speed import fastest
 from autodl.tuning.budget import cores, epoch_seconds, full_epochs, pack_size
@@ -78,7 +78,7 @@ def measured(
         weights=goals.weights,
     )
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    prepare_device(device, 1)
     try:
         speed = fastest(config, data, device)
     finally:
@@ -106,6 +106,7 @@ def plan(
     largest = max(1, (speed["pack_size"] if speed else PACK_ROWS[device.type]) // folds)
     if options.trials is not None:  # few trials should be different ones, not one pack's
         largest = max(1, min(largest, options.trials // 8))
+    images = any(len(spec.shape) > 1 for spec in specs.values())
     patient = options.time is not None and options.time * executor.slots >= PATIENT_TRAININGS * one_epoch * epochs
     return Plan(
         epochs=epochs,
@@ -115,7 +116,7 @@ def plan(
         seed=options.seed,
         device=str(device),
         threads=threads(executor, specs),
-        bf16=any(len(spec.shape) > 1 for spec in specs.values()) and bf16_pays(device.type),
+        bf16=bool(speed["bf16"]) if speed else images and bf16_pays(device.type),
         alone=lambda config: device.type == "cpu" and convolves(config),
         latency=options.minimize == "latency",
         rungs=known.get("rungs") or (FEW_RUNGS if patient else N_RUNGS),

@@ -63,6 +63,7 @@ class Refitter:
             [(everyone, everyone[:1])],
             goals.weights,
             stop=lambda: False,
+            groups=estimating.category_groups(data.specs),
         )
         return {"learnt": torch.frombuffer(bytearray(estimating.save(fitted)), dtype=torch.uint8)}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import shutil
 import threading
@@ -215,7 +214,6 @@ def _drive(session: Session, prepared: Prepared, space: SearchSpace) -> Path:
     )
     turns = _turns(space, trials, dataset, specs, options)
     session.listener(_started(session, prepared, space, clock))
-    threading.Thread(target=importlib.import_module, args=("skops.io",), daemon=True).start()  # slow; for the end
     driver = Driver(
         laid, trials, proposer, turns, prepared, executor, clock=clock, listener=session.listener, stop=session.stop
     )

@@ -14,8 +14,8 @@ from autodl.tuning.proposals import Proposal
 from autodl.tuning.search_space import SearchSpace
 from autodl.tuning.trials import BASELINE, NO_PACK, Trials
 
-SHARE = 0.25  # of the time that all workers trained
-LEADING_SHARE = 0.4  # while the best trial is an estimator
+SHARE = 0.3  # of the time that all workers trained
+LEADING_SHARE = 0.5  # while the best trial is an estimator
 NETWORKS_A_TURN = 4  # in lockstep, where time must not matter
 
 

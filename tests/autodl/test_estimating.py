@@ -1,15 +1,22 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import skops.io
+import safetensors.numpy
+import torch
+from sklearn.linear_model import Ridge
+from sklearn.tree import DecisionTreeRegressor
 
 from autodl import estimating, registry
 from autodl.errors import PredictorError
-from autodl.records import Component, Task, TrialConfig
+from autodl.records import Component, InputSpec, Task, TrialConfig
 from autodl.tasks import TargetScale
 from autodl.testing.estimator import TASKS, Known
 
@@ -134,65 +141,132 @@ def test_saved_and_loaded_they_predict_the_same(name: str, kind: Any) -> None:
     known.check(estimating.predict(loaded, config, known.task, known.x))
 
 
+def kept(learnt: Any) -> Any:
+    """What an estimator has learnt, once it was saved and loaded."""
+    (loaded,) = estimating.load(saved(learnt), recipe("dummy"), TASKS["regression"])
+    return loaded.learnt
+
+
+def saved(*learnt: Any) -> bytes:
+    estimators = [registry.estimators.load("dummy")(TASKS["regression"], 0) for _ in learnt]
+    for estimator, each in zip(estimators, learnt, strict=True):
+        estimator.learnt = each
+    return estimating.save(estimators)
+
+
+@pytest.mark.parametrize("learnt", [None, True, 3, -2.5, "text", [], {}, [{"a": [1, None]}, {"b": {"c": "d"}}]])
+def test_plain_values_are_kept(learnt: Any) -> None:
+    assert kept(learnt) == learnt
+    assert np.isnan(kept(float("nan")))
+    assert kept(np.float32(0.5)) == 0.5
+
+
+@pytest.mark.parametrize("dtype", ["<f4", ">f8", "i8", "u1", "?"])
+@pytest.mark.parametrize("shape", [(), (0,), (2, 0, 3), (4, 3)])
+def test_arrays_are_kept(dtype: str, shape: tuple[int, ...]) -> None:
+    array = np.arange(np.prod(shape)).reshape(shape[::-1]).T.astype(dtype)
+    found = kept({"a": array})["a"]
+    assert found.dtype == array.dtype.newbyteorder("=")
+    np.testing.assert_array_equal(found, array, strict=False)
+    assert found.shape == shape
+
+
+def test_what_else_a_plugin_learns_goes_through_skops() -> None:
+    model = Ridge().fit([[0.0], [1.0]], [1.0, 3.0])
+    found = kept({"model": model, "$mark": (1, 2), "words": np.array(["a", "b"])})
+    np.testing.assert_array_equal(found["model"].predict([[2.0]]), model.predict([[2.0]]))
+    assert found["$mark"] == (1, 2)
+    assert list(found["words"]) == ["a", "b"]
+
+
+ALONE = """
+import sys
+from pathlib import Path
+import numpy as np
+from autodl import estimating
+from autodl.records import Component, Task, TrialConfig
+
+path, name = sys.argv[1:]
+nobody, task = Component(""), Task("y", "regression")
+config = TrialConfig({}, {}, nobody, nobody, {}, epochs=1, seed=0, estimator=Component(name))
+loaded = estimating.load(Path(path).read_bytes(), config, task)
+estimating.predict(loaded, config, task, np.zeros((3, 4), np.float32))
+assert not {"sklearn", "skops", "scipy"} & set(sys.modules)
+"""
+
+
+@pytest.mark.parametrize("name", ["extra_trees", "hist_gradient_boosting", "linear_model"])
+def test_some_rows_are_predicted_without_scikit_learn(tmp_path: Path, name: str) -> None:
+    """Whose import takes seconds."""
+    data = estimating.save([Known.drawn("regression").begun(registry.estimators.load(name))])
+    (tmp_path / "learnt").write_bytes(data)
+    subprocess.run([sys.executable, "-c", ALONE, str(tmp_path / "learnt"), name], check=True)
+
+
 class Foreign:
     """What no estimator of ours holds."""
 
 
-@pytest.mark.parametrize("guest", [Foreign(), print, np.testing.assert_allclose])
+@pytest.mark.parametrize(
+    "guest", [Foreign(), print, np.testing.assert_allclose, DecisionTreeRegressor().fit([[0]], [1])]
+)
 def test_a_foreign_type_is_refused(guest: Any) -> None:
-    data = skops.io.dumps([{"model": guest}])
+    """A tree of scikit-learn's own too: it runs through memory by the numbers in its nodes."""
     with pytest.raises(PredictorError, match=r"a saved 'dummy' must be .* however it holds .*; take the predictor"):
-        estimating.load(data, recipe("dummy"), TASKS["regression"])
+        kept({"model": guest})
 
 
-@pytest.mark.parametrize("data", [b"", b"nothing of the kind", skops.io.dumps([1.0])[:-40]])
+@pytest.mark.parametrize("data", [b"", b"nothing of the kind", saved(1.0)[:-9], zlib.compress(saved(1.0))])
 def test_a_damaged_file_is_refused(data: bytes) -> None:
     with pytest.raises(PredictorError, match="it cannot be read"):
         estimating.load(data, recipe("dummy"), TASKS["regression"])
 
 
-@pytest.mark.parametrize("learnt", [[], {"model": 1}, 3.0])
-def test_what_is_no_list_of_folds_is_refused(learnt: Any) -> None:
+@pytest.mark.parametrize("content", ["[]", '{"model": 1}', "3.0"])
+def test_what_is_no_list_of_folds_is_refused(content: str) -> None:
+    data = zlib.compress(safetensors.numpy.save({"content": np.frombuffer(content.encode(), np.uint8)}))
     with pytest.raises(PredictorError, match="no list of folds"):
-        estimating.load(skops.io.dumps(learnt), recipe("dummy"), TASKS["regression"])
+        estimating.load(data, recipe("dummy"), TASKS["regression"])
 
 
-def harmed(name: str, harm: Any) -> bytes:
-    """A saved estimator whose first tree was changed: ``harm`` takes its nodes, which it may write to."""
-    estimator = Known.drawn("regression").begun(registry.estimators.load(name), recipe(name).estimator.settings)  # type: ignore[union-attr]
-    if name == "extra_trees":
-        tree = estimator.learnt["model"].estimators_[0].tree_
-        state = tree.__getstate__()
-        state["nodes"] = nodes = state["nodes"].copy()
-        harm(nodes, "left_child", "feature")
-        tree.__setstate__(state)
-    else:
-        model = estimator.learnt["parts"][0]["model"]
-        harm(model._predictors[0][0].nodes, "left", "feature_idx")
-    return estimating.save([estimator])
-
-
-def point_beyond(nodes: Any, child: str, feature: str) -> None:
-    nodes[child][0] = len(nodes)
-
-
-def point_back(nodes: Any, child: str, feature: str) -> None:
-    nodes[child][0] = 0
-
-
-def ask_for_a_feature_beyond(nodes: Any, child: str, feature: str) -> None:
-    nodes[feature][0] = 4
+@pytest.mark.parametrize("name", ["extra_trees", "hist_gradient_boosting", "linear_model"])
+@pytest.mark.parametrize(
+    "learnt", [3.0, {}, {"parts": [{}]}, {"parts": [{"found": {"weights": np.ones(3), "offset": 1}}]}]
+)
+def test_what_another_estimator_learnt_is_refused(name: str, learnt: Any) -> None:
+    with pytest.raises(PredictorError, match=f"a saved '{name}' must be"):
+        estimating.load(saved(learnt), recipe(name), TASKS["regression"])
 
 
 @pytest.mark.parametrize("name", ["extra_trees", "hist_gradient_boosting"])
-@pytest.mark.parametrize("harm", [point_beyond, point_back, ask_for_a_feature_beyond])
-def test_trees_that_would_leave_their_memory_are_refused(name: str, harm: Any) -> None:
+@pytest.mark.parametrize(("array", "value"), [("children", 0), ("children", 10**6), ("feature", 4), ("feature", -1)])
+def test_trees_that_would_leave_their_memory_are_refused(name: str, array: str, value: int) -> None:
+    estimator = Known.drawn("regression").begun(registry.estimators.load(name), recipe(name).estimator.settings)  # type: ignore[union-attr]
+    learnt = estimator.learnt
+    trees = learnt["trees"] if name == "extra_trees" else learnt["parts"][0]["found"]["trees"]
+    trees[array][0, ...].flat[0] = value
     with pytest.raises(PredictorError, match="its trees point to nodes or features that are not there"):
-        estimating.load(harmed(name, harm), recipe(name), TASKS["regression"])
+        estimating.load(estimating.save([estimator]), recipe(name), TASKS["regression"])
 
 
-def test_trees_whose_owner_takes_other_rows_are_refused() -> None:
+def test_rows_of_another_width_are_refused() -> None:
     estimator = Known.drawn("regression").begun(registry.estimators.load("extra_trees"))
-    estimator.learnt["model"].n_features_in_ = 9
-    with pytest.raises(PredictorError, match="its trees point to"):
-        estimating.load(estimating.save([estimator]), recipe("extra_trees"), TASKS["regression"])
+    estimator.learnt["trees"]["features"] = 9
+    (loaded,) = estimating.load(estimating.save([estimator]), recipe("extra_trees"), TASKS["regression"])
+    with pytest.raises(ValueError, match="rows must be float32 with 9 features"):
+        loaded.predict(np.zeros((2, 4), np.float32))
+
+
+def test_one_hot_features_of_a_column_are_told_by_the_spec() -> None:
+    """A number, two categories, a boolean less its mean, and the parts of a date are none."""
+    quantiles = torch.tensor([[0.0, 0, 0, -0.4, -1], [1.0, 1, 1, 0.6, 1]])
+    spec = InputSpec(
+        shape=(5,),
+        columns=("job", "flag", "day"),
+        feature_mask=torch.tensor([0, 0, 0, 1, 2]),
+        baseline=torch.zeros(5),
+        numeric=torch.tensor([False] * 5),
+        quantiles=quantiles,
+    )
+    image = InputSpec((1, 2, 2), ("picture",), torch.zeros(1, 2, 2, dtype=torch.long), torch.zeros(1, 2, 2))
+    assert estimating.category_groups({"table": spec, "picture": image}) == ((4, 5, 6),)

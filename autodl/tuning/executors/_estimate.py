@@ -31,7 +31,14 @@ def estimate(
     message: Message = {"event": "trial", "number": number, "ended": False, **nothing}
     try:
         fitted, predicted = estimating.fit_folds(
-            config, flat_rows(data), goals.targets, goals.task, goals.folds, goals.weights, stop=stop
+            config,
+            flat_rows(data),
+            goals.targets,
+            goals.task,
+            goals.folds,
+            goals.weights,
+            stop=stop,
+            groups=estimating.category_groups(data.specs),
         )
     except estimating.Stopped:
         return {**message, "seconds": time.perf_counter() - started}

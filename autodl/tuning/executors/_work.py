@@ -13,7 +13,6 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from autodl import registry
 from autodl.network import Network
 from autodl.records import TrialConfig
 from autodl.training.data import TrainingData, training_data
@@ -103,8 +102,7 @@ class Worker:
 
     def _training(self, job: PackJob, run: RunFolder, configs: list[TrialConfig]) -> Training:
         device = torch.device(job.device)
-        convolves = any(registry.encoders.load(part.name).convolutional for part in configs[0].encoders.values())
-        return Training(configs, self._load(job, run, device), device, bf16=job.bf16 and convolves)
+        return Training(configs, self._load(job, run, device), device, bf16=job.bf16)
 
     def _load(self, job: PackJob, run: RunFolder, device: torch.device) -> TrainingData:
         key = json.dumps([job.inputs, str(device)], sort_keys=True)
@@ -174,6 +172,7 @@ class _Crew:
     def __init__(self, worker: Worker, job: PackJob, run: RunFolder, members: dict[int, TrialConfig]) -> None:
         self.worker, self.job, self.run = worker, job, run
         self.open = members
+        self.first = frozenset(members)
         self.until = dict.fromkeys(members, job.until)
         self.training: Training | None = None
         self.asked = False
@@ -187,8 +186,11 @@ class _Crew:
         del self.open[number]
 
     def more(self, room: int) -> list[tuple[TrialConfig, int]]:
-        """Who joins now; where nobody waits, the driver is asked for somebody once."""
-        if self.worker.extras is None:
+        """Who joins now; where nobody waits, the driver is asked for somebody once.
+
+        A pack lives no longer than those it was made for: else one structure would keep its worker for ever.
+        """
+        if self.worker.extras is None or self.first.isdisjoint(self.open):
             return []
         arrived = self.worker.extras(self.job.id)[:room]
         for number, config, until in arrived:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autodl.estimators._answers import join, n_classes, shares, split, spread, weighted_quantiles
+from autodl.estimators._answers import join, n_classes, shares, sigmoid, softmax, split, spread, weighted_quantiles
 from autodl.testing.estimator import TASKS, Known
 
 
@@ -35,6 +35,16 @@ def test_each_class_has_its_column():
     assert [n_classes(TASKS[kind]) for kind in ("multiclass", "multilabel", "quantile")] == [4, 2, 0]
     found = spread(np.array([[0.25, 0.75]]), np.array([3, 1]), 4)
     np.testing.assert_array_equal(found, [[0, 0.75, 0, 0.25]])
+
+
+def test_sums_become_probabilities():
+    sums = np.array([[1.0, 2.0, 1000.0], [-3.0, 0.5, 0.5]])
+    found = softmax(sums)
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    np.testing.assert_allclose(np.log(found[1] / found[1, 1]), sums[1] - 0.5)
+    two = softmax(np.array([[0.0, 3.0], [0.0, -800.0]]))
+    np.testing.assert_allclose(sigmoid(np.array([3.0, -800.0])), two)
+    assert sigmoid(np.array([40.0]))[0, 0] > 0
 
 
 def test_shares_count_weights():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from autodl.estimators import linear_model
 from autodl.estimators._standard import measure, standardise
@@ -31,10 +32,19 @@ def test_logistic_regression_is_at_the_bottom_of_its_loss():
     known = Known.drawn("binary")
     known.targets[:20] = 1
     fitted = known.fitted(LinearModel, {"penalty": 3.0})
-    model = fitted.learnt["parts"][0]["model"]
+    weights = fitted.learnt["parts"][0]["found"]["weights"]
     x = standardise(known.x, fitted.learnt["measures"])
-    gradient = x.T @ (fitted.predict(known.x)[:, 1] - known.targets) + 3.0 * model.coef_[0]
+    gradient = x.T @ (fitted.predict(known.x)[:, 1] - known.targets) + 3.0 * weights[0]
     assert np.abs(gradient).max() < 0.2
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
+def test_probabilities_are_scikit_learns(kind):
+    known = Known.drawn(kind)
+    x = standardise(known.x, measure(known.x))
+    own = LogisticRegression(C=0.5, max_iter=50, tol=1e-3).fit(x, known.targets).predict_proba(x)
+    found = known.begun(LinearModel, {"penalty": 2.0}).predict(known.x)
+    np.testing.assert_allclose(found[:, np.unique(known.targets)], own, rtol=1e-9)
 
 
 def test_few_steps_are_no_warning_and_the_time_limit_holds(monkeypatch):

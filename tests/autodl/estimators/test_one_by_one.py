@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,10 @@ from autodl.testing.estimator import Known
 
 
 class Counting:
-    """What counts its turns and answers with them."""
+    """What counts its turns."""
 
     def __init__(self, position: int) -> None:
         self.position, self.turns = position, 0
-
-    def predict(self, x: np.ndarray) -> np.ndarray:
-        return np.full(len(x), float(self.turns))
 
 
 class Patient(OneByOne):
@@ -28,6 +26,12 @@ class Patient(OneByOne):
         assert turn == model.turns
         model.turns += 1
         return model.turns < model.position + 2
+
+    def _found_by(self, model: Any) -> Any:
+        return {"turns": model.turns}
+
+    def _answering_by(self, found: Any) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda x: np.full(len(x), float(found["turns"]))
 
 
 def turns(known: Known, answers: list[bool]) -> list[float]:
@@ -52,5 +56,5 @@ def test_a_column_of_one_label_has_no_learner():
     known = Known.drawn("binary")
     found = Patient(known.task, 0)
     found.fit(known.x, np.zeros_like(known.targets), None, lambda: False)
-    assert found.learnt["parts"][0]["model"] is None
+    assert found.learnt["parts"][0]["found"] is None
     np.testing.assert_array_equal(found.predict(known.x[:2]), [[1, 0], [1, 0]])

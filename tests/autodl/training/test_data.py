@@ -117,3 +117,11 @@ def test_tensors_return_to_their_unit_as_arrays_do(name):
 def test_inputs_side_by_side_in_order_of_their_names():
     rows = side_by_side({"b": torch.ones(2, 1, 2), "a": torch.zeros(2, 1)})
     assert rows.tolist() == [[0, 1, 1], [0, 1, 1]]
+
+
+def test_predictions_stand_in_the_order_of_the_judged_rows(problem):
+    data = problem()
+    shuffled = torch.tensor([9, 3, 7])
+    few = replace(data, folds=(replace(data.folds[0], validation=shuffled),))
+    assert few.judged.tolist() == [3, 7, 9]
+    assert few.collect(shuffled.float().unsqueeze(0)).tolist() == [3.0, 7.0, 9.0]

@@ -8,13 +8,7 @@ import pytest
 import torch
 
 from autodl.errors import RunError
-from autodl.training.device import (
-    bf16_pays,
-    is_out_of_memory,
-    prepare_device,
-    resolve_device,
-    worker_environment,
-)
+from autodl.training.device import bf16_pays, is_out_of_memory, prepare_device, resolve_device
 
 
 def test_auto_is_a_device_of_this_machine():
@@ -72,24 +66,3 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert int(done.stdout) < 23_000, "what four steps take is 94,000 pages"
-
-
-def test_workers_know_their_threads_before_they_start(monkeypatch):
-    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
-    assert worker_environment(3) == {
-        "OMP_NUM_THREADS": "3",
-        "MKL_NUM_THREADS": "3",
-        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
-    }
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        ("glibc.malloc.check=1", "glibc.malloc.check=1:glibc.malloc.hugetlb=1"),
-        ("glibc.malloc.hugetlb=0", "glibc.malloc.hugetlb=0"),
-    ],
-)
-def test_what_a_user_set_stays(monkeypatch, before, after):
-    monkeypatch.setenv("GLIBC_TUNABLES", before)
-    assert worker_environment(1)["GLIBC_TUNABLES"] == after

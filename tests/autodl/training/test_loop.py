@@ -217,3 +217,9 @@ def test_numbers_may_be_seen_as_their_logarithm(config, problem, target):
     (member,) = Training([config(0, epochs=40, loss="squared_error", target=target)], skewed, CPU).run(Limits(40))
     predicted = member.predictions.clamp(min=1e-3).numpy()
     assert np.corrcoef(np.log(predicted), np.log(skewed.judged_truth))[0, 1] > 0.7
+
+
+@pytest.mark.parametrize(("width", "expected"), [(64, False), (128, True)])
+def test_bfloat16_is_for_wide_layers(config, problem, width, expected):
+    training = Training([config(0, width=width)], problem(torch.float32), CPU, bf16=True)
+    assert training.bf16 == expected
