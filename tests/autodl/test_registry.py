@@ -120,7 +120,15 @@ class TestNames:
 
     def test_every_room_is_known_under_its_name(self) -> None:
         assert {name: room.room for name, room in ROOMS.items()} == {name: name for name in ROOMS}
-        assert sorted(ROOMS) == ["encoders", "explainers", "fusions", "losses", "modalities", "optimizers"]
+        assert sorted(ROOMS) == [
+            "encoders",
+            "estimators",
+            "explainers",
+            "fusions",
+            "losses",
+            "modalities",
+            "optimizers",
+        ]
 
     def test_what_is_described_is_the_first_line(self, ship: Ship, widgets: Registry[Any]) -> None:
         ship("kind", wide=good("Wide", "Wide layers."), silent="x = 1")

@@ -74,7 +74,7 @@ def test_larger_packs_are_not_tried_once_two_brought_nothing(problem, config, ti
 @pytest.mark.parametrize(("half", "expected"), [(0.95, False), (0.5, True)])
 def test_bfloat16_must_be_clearly_faster(problem, config, timed, half, expected):
     timed({(1, False): 1.0, (1, True): half}, bf16=True)
-    found = fastest(config(), problem(torch.float32), CPU, sizes=(1,))
+    found = fastest(config(width=128), problem(torch.float32), CPU, sizes=(1,))
     assert found.bf16 is expected
     assert len(found.table) == 2
 

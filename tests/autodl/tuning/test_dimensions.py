@@ -15,6 +15,7 @@ from autodl.tuning._dimensions import (
     default_value,
     distribution,
     draw,
+    near,
     nearest_value,
     only_value,
     range_in_words,
@@ -132,3 +133,14 @@ def test_draws_are_even() -> None:
     assert sum(value <= 8 for value in octaves) / 3_000 == pytest.approx(
         np.log(8.5 / 0.5) / np.log(64.5 / 0.5), abs=0.03
     )
+
+
+def test_a_neighbour_lies_near_and_in_the_range():
+    generator = np.random.default_rng(0)
+    rate = Float(1e-4, 1e-1, log=True)
+    found = [near(rate, 1e-2, generator) for _ in range(300)]
+    assert all(1e-4 <= each <= 1e-1 for each in found)
+    assert 0.5 < np.mean([5e-3 < each < 2e-2 for each in found]) < 0.9
+    words = [near(Choice("a", "b"), "a", generator) for _ in range(300)]
+    assert 0.8 < np.mean([each == "a" for each in words]) < 1.0
+    assert isinstance(near(Integer(1, 9), 5, generator), int)

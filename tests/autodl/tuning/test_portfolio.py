@@ -115,7 +115,7 @@ def test_ranges_that_a_user_narrowed_hold() -> None:
     for params in found:
         assert space.complete(params) == params
         assert (params["table.mlp.depth"], params["optimizer"], params["training.ema"]) == (2, "sgd", 0.999)
-        assert params["table.mlp.width"] == 64
+        assert params["table.mlp.width"] in (32, 64)
         assert params["table.mlp.embedding"] == "periodic"
 
 

@@ -36,7 +36,7 @@ def config(networks):
 def refitter(prepared):
     def build(seconds=None, goals=None):
         found = goals or read_goals(prepared.run.data(TARGETS))
-        return Refitter(prepared.run, prepared, found, Clock(time.time(), seconds))
+        return Refitter(prepared.run, prepared, found, Clock(time.time(), seconds), torch.device("cpu"))
 
     return build
 

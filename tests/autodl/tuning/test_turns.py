@@ -128,12 +128,14 @@ def test_estimators_get_their_share_of_the_time_and_more_while_one_leads(play, l
     assert taken == pytest.approx(share, abs=0.03)
 
 
-def test_baselines_time_counts_for_nobody(play):
-    """Else a slow one would keep all other estimators from the race."""
+def test_baselines_time_counts_too(play):
+    """Slow ones have had the estimators' share already; it grows with what networks train."""
     game = play(baselines=NAMES)
     for _ in NAMES:
-        game.ends(game.take(), seconds=1000.0, score=0.9)
+        game.ends(game.take(), seconds=10.0, score=0.9)
     game.networks(1, seconds=1.0, score=0.5)
+    assert not game.take()
+    game.networks(1, seconds=1000.0, score=0.5)
     assert game.take()
 
 
