@@ -114,6 +114,8 @@ def assemble(end: Ending, chosen: Chosen, goals: Goals, board: Leaderboard) -> P
         prepared.keys(record.config)
         whole = refit.weights(record) if refit else None
         tensors = whole if whole is not None else load_file(end.run.trial(record.number) / "weights.safetensors")
+        if whole is None and end.options.single and not record.config.estimator:
+            tensors = {name: tensor[:1] for name, tensor in tensors.items()}  # no time was left: one fold's network
         members.append(FittedMember(record.number, record.config, tensors, float(weight)))
     return Predictor(
         task=dataset.task,

@@ -30,6 +30,7 @@ from autodl.tuning.tensors import TARGETS, read_goals, read_input
 PACK_ROWS = {"cpu": 16, "mps": 32, "cuda": 128}  # members, folds counted, of a pack that nobody measured
 PATIENT_TRAININGS = 10  # where all workers together can do so many whole ones …
 FEW_RUNGS = 2  # … nobody is judged by a ninth of a training: what learns slowly often ends best
+AGAIN = 0.1  # share of the time for training chosen trials once more
 PACKED_SHARE = 0.4  # what a member of a pack of folds costs of one that trains alone
 
 
@@ -135,12 +136,14 @@ def convolves(config: TrialConfig) -> bool:
     return any(registry.encoders.load(part.name).convolutional for part in config.encoders.values())
 
 
-def reserve(prepared: Prepared, specs: Mapping[str, InputSpec], seconds: float | None) -> float:
-    """What the end needs: judging what trains, reading the test rows, predicting them with each member, saving."""
+def reserve(prepared: Prepared, specs: Mapping[str, InputSpec], options: SearchOptions) -> float:
+    """What the end needs: judging what trains, training again, predicting the test rows with each member, saving."""
+    seconds = options.time
     if seconds is None:
         return 0.0
+    again = AGAIN * seconds if options.refit or options.single else 0.0
     split = prepared.dataset.split
     reading = prepared.seconds * len(split.test) / len(split.rows)
     judged = sum(len(held) for _, held in split.folds)
     rows = judged + members_at_most(specs) * len(split.folds) * len(split.test)
-    return min(0.25 * seconds, 2.0 + 0.01 * seconds + reading + epoch_seconds(specs, rows, 1024))
+    return min(0.25 * seconds, 2.0 + 0.01 * seconds + again + reading + epoch_seconds(specs, rows, 1024))

@@ -21,7 +21,7 @@ from typing import Any
 
 from autodl.errors import RunError
 
-SCHEMA = 1
+SCHEMA = 2  # 1: before folds were members
 _PACKAGES = ("torch-autodl", "torch", "optuna", "numpy", "pandas", "scikit-learn")
 
 
@@ -69,8 +69,13 @@ class RunFolder:
         found = run.read().get("schema")
         if not isinstance(found, int) or found > SCHEMA:
             raise RunError(
-                f"{path} must be of schema {SCHEMA} or older, however a newer autodl wrote it (schema {found}); "
+                f"{path} must be of schema {SCHEMA}, however a newer autodl wrote it (schema {found}); "
                 "upgrade with pip install --upgrade torch-autodl"
+            )
+        if found < SCHEMA:
+            raise RunError(
+                f"{path} must be of schema {SCHEMA}, however an older autodl wrote it (schema {found}); "
+                "start a new run, or go on with the autodl that began it"
             )
         for part in ("data", "trials", "logs"):
             (path / part).mkdir(exist_ok=True)

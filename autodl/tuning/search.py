@@ -205,7 +205,7 @@ def _drive(session: Session, prepared: Prepared, space: SearchSpace) -> Path:
     run.write(speed=measured(prepared, space, options, run.read()))
     laid = plan(options, executor, specs, dataset, run.read())
     run.write(epochs=laid.epochs, rungs=laid.rungs, pack_size=laid.pack_size)
-    clock.reserve = reserve(prepared, specs, options.time)
+    clock.reserve = reserve(prepared, specs, options)
     old = read_journal(run.journal) if run.journal.exists() else []
     trials = Trials(Journal(run.journal), metric, _cost(session))
     trials.restore(old, space)

@@ -108,19 +108,24 @@ def test_workers_share_the_cores(specs, count):
 
 class TestReserve:
     def test_without_a_budget_nothing_is_kept(self, prepared, specs):
-        assert reserve(prepared, specs, None) == 0.0
+        assert reserve(prepared, specs, SearchOptions(time=None)) == 0.0
 
     @pytest.mark.parametrize("seconds", [1.0, 10.0, 100.0, 1000.0])
     def test_it_is_a_quarter_at_most(self, prepared, specs, seconds):
-        assert 0 < reserve(prepared, specs, seconds) <= seconds / 4
+        assert 0 < reserve(prepared, specs, SearchOptions(time=seconds)) <= seconds / 4
 
     def test_rows_that_are_slow_to_read_need_more(self, prepared, specs):
         prepared.seconds = 0.0
-        before = reserve(prepared, specs, 1000.0)
+        before = reserve(prepared, specs, SearchOptions(time=1000.0))
         prepared.seconds = 40.0
         share = len(prepared.dataset.split.test) / len(prepared.dataset.split.rows)
-        assert reserve(prepared, specs, 1000.0) == pytest.approx(before + 40.0 * share)
+        assert reserve(prepared, specs, SearchOptions(time=1000.0)) == pytest.approx(before + 40.0 * share)
 
     def test_so_do_the_networks_of_many_folds(self, dataset, run, specs):
         one, many = (Prepared(cross_validated(dataset, folds), run, 0) for folds in (1, 8))
-        assert reserve(many, specs, 1000.0) > reserve(one, specs, 1000.0)
+        assert reserve(many, specs, SearchOptions(time=1000.0)) > reserve(one, specs, SearchOptions(time=1000.0))
+
+    def test_training_again_takes_its_share(self, prepared, specs):
+        plain, again = (reserve(prepared, specs, SearchOptions(time=100.0, refit=refit)) for refit in (False, True))
+        assert again == pytest.approx(plain + 10.0)
+

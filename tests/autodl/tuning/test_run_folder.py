@@ -78,3 +78,10 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
 def test_provenance_is_json():
     assert json.loads(json.dumps(provenance()))["python"].startswith("3.")
+
+
+def test_a_run_of_an_older_version_is_refused(tmp_path):
+    run = RunFolder.create(str(tmp_path / "run"), "x")
+    (run.path / "run.json").write_text(json.dumps({"schema": SCHEMA - 1}))
+    with pytest.raises(RunError, match="an older autodl wrote it"):
+        RunFolder.open(run.path)
