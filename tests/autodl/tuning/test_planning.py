@@ -128,4 +128,3 @@ class TestReserve:
     def test_training_again_takes_its_share(self, prepared, specs):
         plain, again = (reserve(prepared, specs, SearchOptions(time=100.0, refit=refit)) for refit in (False, True))
         assert again == pytest.approx(plain + 10.0)
-
