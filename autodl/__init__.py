@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from autodl.explaining.explanation import Explanation
     from autodl.own import encoder
     from autodl.predictor import Predictor
     from autodl.records import TrialRecord
@@ -30,6 +31,7 @@ __all__ = [
     "Space",
     "__version__",
     "encoder",
+    "explain",
     "load",
     "resume",
     "search",
@@ -200,6 +202,52 @@ def load(folder: str | Path, device: str = "auto") -> Predictor:
     from autodl.predictor import load as read
 
     return read(folder, device)
+
+
+def explain(
+    module: Callable[..., Any],
+    inputs: Any,
+    background: Any = None,
+    explainer: str = "auto",
+    *,
+    outputs: Sequence[int] | None = None,
+    names: Sequence[str] | None = None,
+    groups: Mapping[str, Sequence[int]] | None = None,
+    segments: bool = True,
+    settings: Mapping[str, Any] | None = None,
+    seconds: float | None = None,
+    seed: int = 0,
+    force: bool = False,
+) -> Explanation:
+    """Explain any torch module, or any function of tensors, without a search.
+
+    Args:
+        module: Takes ``inputs`` and returns ``(rows,)`` or ``(rows, outputs)``, every row by itself. A module is put in
+            evaluation mode meanwhile; a function that is none can be explained by methods that need no gradient.
+        inputs: The rows: a tensor, an array or a frame ``(rows, *shape)``; several as a tuple (handed over by position)
+            or a dict (by keyword).
+        background: Rows that stand for "nothing known", of the same form; None takes up to 32 of the inputs, or zeros
+            where there is one row.
+        explainer: A registered name; ``auto`` takes Shapley values, exact with few players.
+        outputs: Positions of the outputs to explain; None for all.
+        names: One a feature of a single input.
+        groups: Name → positions of features that count as one, such as a one-hot group.
+        segments: Whether an image is divided into segments; else the whole image is one player.
+        settings: Of the explainer, see ``autodl components explainers``.
+        seconds: Wall time for methods that can stop early; None for no limit.
+        seed: Source of all chance.
+        force: Whether to answer in spite of objections, and say so.
+
+    Raises:
+        AutoDLError: Anything that the caller can act on, in one line: an answer that would mislead above all.
+
+    Example:
+        >>> autodl.explain(module, rows, background=training_rows).values  # doctest: +SKIP
+    """
+    given = dict(locals())
+    from autodl.explaining.module import explain_module
+
+    return explain_module(**given)
 
 
 def __getattr__(name: str) -> Any:

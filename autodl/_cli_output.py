@@ -81,3 +81,12 @@ def check_output(name: str) -> Path:
     if not path.absolute().parent.is_dir():
         raise AutoDLError(f"-o must name a file in a folder that exists, however {path.parent} does not; make it first")
     return path
+
+
+def plain(value: Any) -> Any:
+    """The value with None for what JSON has no number for."""
+    if isinstance(value, dict):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    return None if isinstance(value, float) and (value != value or value in (float("inf"), -float("inf"))) else value

@@ -1,4 +1,4 @@
-"""The command line: search, leaderboard, predict, evaluate, space, components.
+"""The command line: search, leaderboard, predict, evaluate, explain, report, space, components.
 
 Exit codes: 0 done; 2 something the user can act on, told in one line; 130 stopped by Ctrl-C. What is a bug of ours
 keeps its traceback. Nothing slow is imported before a command needs it.
@@ -66,10 +66,13 @@ def _run(given: Sequence[str], started: float | None) -> int:
         own.import_modules(options.imports)
     if options.command == "search":
         return _search(options, started)
+    if options.command == "explain":
+        return _explain(options, started)
     commands = {
         "leaderboard": _leaderboard,
         "predict": _predict,
         "evaluate": _evaluate,
+        "report": _report,
         "space": _space,
         "components": _components,
     }
@@ -184,6 +187,33 @@ def _evaluate(options: Namespace) -> None:
         print(*aligned([[name, score(value)] for name, value in scores.items()], left={0}), sep="\n")
 
 
+def _explain(options: Namespace, started: float | None) -> int:
+    import time
+
+    from autodl._cli_explain import explain
+
+    done = explain(options, started or time.time())
+    if options.json:
+        _print_json(done)
+    else:
+        print(done["summary"], _page(done), sep="\n")
+    return _OK
+
+
+def _report(options: Namespace) -> None:
+    from autodl._cli_explain import report
+
+    done = report(options)
+    if options.json:
+        _print_json(done)
+    else:
+        print(_page(done))
+
+
+def _page(done: dict[str, Any]) -> str:
+    return f"open in a browser: {done['page']} ({done['bytes'] / 1e6:.1f} MB, {done['seconds']:.1f} s)"
+
+
 def _space(options: Namespace) -> None:
     from autodl._cli_values import data_options, search_options
     from autodl.tuning.search import build_space
@@ -264,13 +294,6 @@ def _warn(message: Warning | str, category: type[Warning], filename: str, lineno
 
 
 def _print_json(content: Any) -> None:
-    print(json.dumps(_plain(content), indent=2, default=str))
+    from autodl._cli_output import plain
 
-
-def _plain(value: Any) -> Any:
-    """The value with None for what JSON has no number for."""
-    if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return None if isinstance(value, float) and (value != value or value in (float("inf"), -float("inf"))) else value
+    print(json.dumps(plain(content), indent=2, default=str))

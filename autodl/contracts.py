@@ -2,7 +2,7 @@
 
     columns ─Modality─► tensor ─Encoder─► tokens ─Fusion─► one vector ─head─► outputs ─Loss─► one value a row
                                                               Optimizer: one update of a whole pack
-                                                              Explainer: network + inputs → attribution
+                                                              Explainer: a question about a model → attribution
 
 A component is one file in a room, called as the file; a subclass documents what is its own, nothing that stands here.
 Whoever writes one runs the suite of ``autodl.testing`` over it. Shapes are written in einops axis names.
@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from torch import Tensor, nn
 
+from autodl.attribution import Attribution, Question
 from autodl.dropout import Dropout as Dropout
-from autodl.records import Attribution, Column, InputSpec, Schema, Stored, Task, TaskKind
+from autodl.layout import ParameterLayout as ParameterLayout
+from autodl.records import Column, InputSpec, Schema, Stored, Task, TaskKind
 from autodl.space import Space
 
 if TYPE_CHECKING:
@@ -161,32 +163,6 @@ class Loss(ABC):
         """
 
 
-@dataclass(frozen=True)
-class ParameterLayout:
-    """Where each parameter of a network lies in its row of the pack's flat matrix.
-
-    Attributes:
-        names: As in ``named_parameters``.
-        shapes: Of each parameter, without members.
-        offsets: First position of each; ``offsets[i] + prod(shapes[i])`` is past its last.
-        hidden: Whether it is a hidden matrix or filter bank (not an embedding, not in the head, at least two axes).
-    """
-
-    names: tuple[str, ...]
-    shapes: tuple[tuple[int, ...], ...]
-    offsets: tuple[int, ...]
-    hidden: tuple[bool, ...]
-
-    def view(self, flat: Tensor, index: int) -> Tensor:
-        """Parameter ``index`` as a view. Shape: members parameters → members *shape."""
-        shape = self.shapes[index]
-        length = 1
-        for size in shape:
-            length *= size
-        start = self.offsets[index]
-        return flat[:, start : start + length].view(flat.shape[0], *shape)
-
-
 class Optimizer(ABC):
     """One update of a whole pack, in place; every member has its own settings. Weight decay leaves vectors alone:
     only parameters of at least two axes decay.
@@ -271,18 +247,40 @@ class Estimator(ABC):
 
 
 class Explainer(ABC):
-    """Network + inputs → attribution; a subclass writes ``attribute``.
+    """A question about a model's outputs → an attribution.
+
+    ``autodl.explaining.ask`` puts the question: model in evaluation mode, chance seeded, all left as it was found; it
+    refuses where there is an objection, and works out output and completeness gap.
+
+    Args:
+        settings: Values of knobs of ``space``; the others take their defaults.
 
     Attributes:
-        complete: Whether its values sum to f(input) - f(baseline).
+        complete: Whether values sum to f(x) - base.
+        local: Whether each row gets an answer of its own; else one is given for all rows together.
+        reference: What its values compare with: the ``background`` rows, the one ``baseline`` row, or ``nothing``.
+        needs: Fields of ``Question`` that it cannot do without, beside those that are always there.
     """
 
-    complete: ClassVar[bool]
+    space: ClassVar[Space] = Space()
+    complete: ClassVar[bool] = False
+    local: ClassVar[bool] = True
+    reference: ClassVar[Literal["background", "baseline", "nothing"]] = "background"
+    needs: ClassVar[tuple[str, ...]] = ()
 
-    def objection(self, network: nn.Module, specs: Mapping[str, InputSpec]) -> str | None:
-        """Return why its answer would be wrong for this network, or None."""
+    def __init__(self, **settings: Any) -> None:
+        self.settings = {**self.space.defaults(), **settings}
+
+    def objection(self, question: Question) -> str | None:
+        """Return why its answer would be wrong for this question, naming the layer where there is one; or None."""
         return None
 
     @abstractmethod
-    def attribute(self, network: nn.Module, inputs: Inputs, specs: Mapping[str, InputSpec], target: int) -> Attribution:
-        """Return the share of every entry in output ``target``."""
+    def attribute(self, question: Question) -> Attribution:
+        """Return each player's share in output ``question.target``; fields that ``Attribution`` says are set by who
+        asks stay as they are.
+        """
+
+    def attribute_all(self, question: Question, targets: Sequence[int]) -> list[Attribution]:
+        """Return an attribution for each of some outputs; methods that get them at once say how."""
+        return [self.attribute(replace(question, target=target)) for target in targets]

@@ -7,6 +7,7 @@ AutoDLError              one line that says what must hold, what came, what to d
 ├── RunError             a run folder that cannot be written, read or resumed
 ├── PredictorError       a saved predictor that is damaged, or newer than this version
 ├── PluginError          a component that breaks its contract
+├── ExplanationError     an explanation that would mislead, or a question that cannot be answered
 └── TrialError           one trial failed: it becomes a row with a reason, the run goes on
 """
 
@@ -42,6 +43,10 @@ class PredictorError(AutoDLError):
 
 class PluginError(AutoDLError):
     """A component breaks its contract."""
+
+
+class ExplanationError(AutoDLError):
+    """An explanation would mislead, or a question cannot be answered."""
 
 
 class TrialError(AutoDLError):

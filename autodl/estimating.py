@@ -6,7 +6,7 @@ import json
 import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import safetensors.numpy
@@ -15,6 +15,9 @@ from autodl import registry
 from autodl.contracts import Estimator
 from autodl.errors import PredictorError, TrialError
 from autodl.records import InputSpec, Task, TrialConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _CONTENT = "content"  # the array that holds the JSON text
 
@@ -111,6 +114,13 @@ def save(estimators: Sequence[Estimator]) -> bytes:
     content = _plain([estimator.learnt for estimator in estimators], arrays)
     arrays[_CONTENT] = np.frombuffer(json.dumps(content).encode(), np.uint8)
     return zlib.compress(safetensors.numpy.save(arrays), level=1)
+
+
+def as_weights(estimators: Sequence[Estimator]) -> dict[str, Tensor]:
+    """Return ``save``'s bytes as ``autodl.fitted.FittedMember.weights`` has them."""
+    import torch
+
+    return {"learnt": torch.frombuffer(bytearray(save(estimators)), dtype=torch.uint8)}
 
 
 def load(data: bytes, config: TrialConfig, task: Task) -> list[Estimator]:

@@ -147,10 +147,9 @@ class FittedEnsemble:
         problems: list[tuple[int, str, str]] = []
         for start in range(0, len(frame), size):
             rows = frame.iloc[start : start + size]
-            stored = {key: modality.transform(rows) for key, modality in self.modalities.items()}
-            found[start : start + size] = self._mean(stored)
-            for each in stored.values():
-                problems += [(start + row, column, reason) for row, column, reason in each.problems]
+            views, broken = self.views(rows)
+            found[start : start + size] = sum(each.share * self.member_mean(each, views) for each in self.members)
+            problems += [(start + row, column, reason) for row, column, reason in broken]
         _warn(problems)
         return found
 
@@ -165,21 +164,25 @@ class FittedEnsemble:
             "members": [{**vars(member), "config": member.config.to_json()} for member in self.members],
         }
 
-    def _mean(self, stored: Mapping[str, Stored]) -> Any:
-        """The members' mean prediction, each counting by its share. Shape: → rows …."""
+    def networks_of(self, member: FittedMember) -> list[Network]:
+        """The member's networks, one a fold; an estimator has none."""
+        return self._networks.get(member.number, [])
+
+    def views(self, frame: pd.DataFrame) -> tuple[Inputs, list[tuple[int, str, str]]]:
+        """Rows as members see them, by modality key, and the cells that cannot be used. Shape: → {key: rows *shape}."""
+        stored = {key: modality.transform(frame) for key, modality in self.modalities.items()}
         there = {key: Stored(each.values.to(self.device), each.present.to(self.device)) for key, each in stored.items()}
-        views = {key: as_input(each, self._specs[key], torch.float32) for key, each in there.items()}
-        total: Any = 0.0
-        for member in self.members:
-            inputs = {name: views[key] for name, key in member.keys.items()}
-            if member.config.estimator:
-                rows, estimators = side_by_side(inputs).cpu().numpy(), self._estimators[member.number]
-                total = total + member.share * estimating.predict(estimators, member.config, self.task, rows)
-                continue
-            networks = self._networks[member.number]
-            for network in networks:
-                total = total + member.share / len(networks) * self._predicted(member, network, inputs)
-        return total
+        seen = {key: as_input(each, self._specs[key], torch.float32) for key, each in there.items()}
+        return seen, [problem for each in stored.values() for problem in each.problems]
+
+    def member_mean(self, member: FittedMember, views: Inputs) -> np.ndarray:
+        """What one member predicts, the mean over its folds. Shape: {key: rows *shape} → rows …."""
+        inputs = {name: views[key] for name, key in member.keys.items()}
+        if member.config.estimator:
+            rows = side_by_side(inputs).cpu().numpy()
+            return estimating.predict(self._estimators[member.number], member.config, self.task, rows)
+        networks = self._networks[member.number]
+        return np.asarray(sum(self._predicted(member, each, inputs) for each in networks) / len(networks))
 
     def _predicted(self, member: FittedMember, network: Network, inputs: Inputs) -> np.ndarray:
         scale = member.config.training.get("target", "none")

@@ -197,3 +197,27 @@ def _usual(predictions: Array, knots: Array, spreads: Array) -> Array:
         return np.ones_like(predictions)
     each = [np.interp(*arguments) for arguments in zip(predictions.T, knots, spreads, strict=True)]
     return np.stack(each, axis=1)
+
+
+def measured_coverage(
+    conformal: Conformal | None, task: Task, found: Array, targets: Array, coverage: float
+) -> dict[str, float] | None:
+    """Return what share of true targets lies inside intervals of some predictions, and how wide these are.
+
+    ``size`` is the mean width, or the mean number of classes in a set; None where there are no intervals.
+
+    Args:
+        conformal: How far predictions were off on rows that nothing was fitted on; None where that is not known.
+        task: What is predicted.
+        found: Calibrated predictions, as ``Task`` says.
+        targets: As ``Task`` says.
+        coverage: Share of rows whose truth shall lie inside.
+    """
+    if conformal is None or task.kind == "multilabel":
+        return None
+    if task.is_classification:
+        size = conformal.sets(found, coverage).sum(1).mean()
+    else:
+        low, high = conformal.intervals(found, coverage)
+        size = (high - low).mean()
+    return {"asked": coverage, "measured": conformal.covered(found, targets, coverage), "size": float(size)}

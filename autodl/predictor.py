@@ -17,7 +17,12 @@ from autodl.answers import answers, intervals, probabilities
 from autodl.calibration import Calibration
 from autodl.contracts import Modality
 from autodl.data.dataset import load_rows
-from autodl.errors import DataError, PredictorError
+from autodl.data.targets import missing_targets
+from autodl.errors import DataError, ExplanationError, PredictorError
+from autodl.explaining.evidence import Evidence
+from autodl.explaining.explanation import Explanation
+from autodl.explaining.request import Request
+from autodl.explaining.subject import Subject
 from autodl.fitted import FittedEnsemble, FittedMember, parts_from_content
 from autodl.intervals import Conformal
 from autodl.leaderboard import Leaderboard, describe
@@ -44,6 +49,8 @@ class Predictor:
         calibration: Makes probabilities honest, and says where the line between classes lies.
         conformal: How far predictions were off on rows that nothing was fitted on; None where that is not known.
         scores: Metric name → value, for ``validation`` (where members were chosen) and ``test`` (touched once).
+        evidence: Training rows to compare with in explanations, and predictions of the test part; None where an older
+            version saved it.
         facts: Versions, command, seconds, seed, notes: whatever is worth knowing, as JSON values.
         root: Where relative paths in a frame's cells start; a file's start at its folder.
         rows_per_batch: Rows read and predicted at once; None takes as many as a few hundred megabytes bear.
@@ -62,6 +69,7 @@ class Predictor:
     calibration: Calibration = field(default_factory=Calibration)
     conformal: Conformal | None = None
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    evidence: Evidence | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     root: Path | None = None
     rows_per_batch: int | None = None
@@ -131,21 +139,6 @@ class Predictor:
         found = intervals(self.task, self.predict_frame(frame), self.calibration, self.conformal, coverage)
         return _labelled(found, data, frame)
 
-    def coverage(self, found: np.ndarray, targets: np.ndarray, coverage: float) -> dict[str, float] | None:
-        """Return what share of true targets lies inside intervals of some predictions, and how wide these are.
-
-        ``size`` is the mean width, or the mean number of classes in a set; None where there are no intervals.
-        """
-        if self.conformal is None or self.task.kind == "multilabel":
-            return None
-        if self.task.is_classification:
-            size = self.conformal.sets(found, coverage).sum(1).mean()
-        else:
-            low, high = self.conformal.intervals(found, coverage)
-            size = (high - low).mean()
-        held = self.conformal.covered(found, targets, coverage)
-        return {"asked": coverage, "measured": held, "size": float(size)}
-
     def evaluate(self, data: Any, root: str | Path | None = None) -> dict[str, float]:
         """Return the value of every metric that fits the task; rows without a target are left out.
 
@@ -157,8 +150,7 @@ class Predictor:
             raise DataError(
                 f"the data must have the target '{self.task.target}' to be evaluated on, however it has not"
             )
-        missing = targets < 0 if self.task.is_classification else np.isnan(targets)
-        known = ~missing if missing.ndim == 1 else ~missing.any(1)
+        known = ~missing_targets(targets)
         if not known.any():
             raise DataError(
                 f"a row must have a known target, however no cell of '{self.task.target}' holds one; use predict"
@@ -170,11 +162,38 @@ class Predictor:
 
         Shape: rows …, rows … → {metric: value}.
         """
-        metrics = fitting(self.task)
-        return {
-            name: float(metric.function(targets, self.calibration.judged(found, metric)))
-            for name, metric in metrics.items()
-        }
+        judged = {name: (each, self.calibration.judged(found, each)) for name, each in fitting(self.task).items()}
+        return {name: float(metric.function(targets, told)) for name, (metric, told) in judged.items()}
+
+    def explain(
+        self, data: Any, explainer: str = "auto", rows: Any = None, root: str | Path | None = None, **wanted: Any
+    ) -> Explanation:
+        """Return what every column, pixel or input contributes to the predictions of some rows.
+
+        Args:
+            data: As in ``predict``; with the target's column, methods that ask about errors can answer.
+            explainer: A registered name, see ``autodl components explainers``; ``auto`` takes Shapley values.
+            rows: Positions of the rows; or how many at most, spread evenly; None for all.
+            root: As in ``predict``.
+            wanted: Fields of ``autodl.explaining.request.Request``: outputs, players, background, settings, concepts,
+                seconds, seed, trial, quantity, force.
+
+        Raises:
+            ExplanationError: The answer would mislead, or the question makes no sense.
+        """
+        frame, truth = self._read(data, root, targets=True)
+        frame.index = data.index if isinstance(data, pd.DataFrame) else frame.index
+        shown = {name: self._read(each, root, targets=False)[0] for name, each in wanted.pop("concepts", {}).items()}
+        return self.subject.explain(frame, truth, Request(explainer=explainer, concepts=shown, **wanted), rows)
+
+    @property
+    def subject(self) -> Subject:
+        """What explainers are asked about."""
+        if self.evidence is None:
+            raise ExplanationError(
+                "a predictor must carry training rows, however an older autodl saved it; search again"
+            )
+        return Subject(self._ensemble, self.calibration, self.task, self.schema, self.evidence)
 
     def to(self, device: str | torch.device) -> Predictor:
         """Move the networks there; ``auto`` takes a GPU where there is one.
@@ -210,6 +229,7 @@ class Predictor:
             "calibration": self.calibration.to_json(),
             "conformal": None if self.conformal is None else self.conformal.to_json(),
             "scores": self.scores,
+            "evidence": None if self.evidence is None else self.evidence.to_content(),
             "facts": self.facts,
         }
         storage.save(Path(folder), NAME, content)
@@ -267,6 +287,7 @@ def _rebuilt(content: Mapping[str, Any]) -> Predictor:
         calibration=Calibration.from_json(content["calibration"]),
         conformal=None if content["conformal"] is None else Conformal.from_json(content["conformal"]),
         scores=content["scores"],
+        evidence=None if content.get("evidence") is None else Evidence.from_content(content["evidence"]),
         facts=content["facts"],
         root=None if content["root"] is None else Path(content["root"]),
     )

@@ -251,24 +251,6 @@ class Split:
         return self.train if self.cross else np.concatenate([self.train, self.validation])
 
 
-@dataclass(frozen=True, eq=False)
-class Attribution:
-    """What an explainer says of one prediction a row, with its own error bar.
-
-    Attributes:
-        explainer: Name of the method.
-        target: The output that is explained.
-        values: For each input ``(rows, *shape)``: the share of every entry.
-        completeness_gap: ``(rows,)``: sum of the shares less f(input) - f(baseline); None where the method makes no
-            such promise.
-    """
-
-    explainer: str
-    target: int
-    values: Mapping[str, Tensor]
-    completeness_gap: Tensor | None = None
-
-
 def column_names(columns: Sequence[Column]) -> list[str]:
     """The names of some columns, in their order."""
     return [column.name for column in columns]

@@ -11,8 +11,9 @@ from typing import Any
 from safetensors.torch import load_file
 
 from autodl.errors import RunError
+from autodl.explaining.evidence import Evidence, draw
 from autodl.fitted import FittedMember
-from autodl.intervals import bootstrap_interval, fit_conformal
+from autodl.intervals import bootstrap_interval, fit_conformal, measured_coverage
 from autodl.leaderboard import Leaderboard, describe
 from autodl.metrics import Metric, fitting
 from autodl.predictor import Predictor
@@ -85,7 +86,7 @@ def finish(end: Ending) -> dict[str, Any]:
     predictor = assemble(end, chosen, goals, board)
     summary = _summary(end, chosen, goals, predictor)
     predictor.scores = {"validation": summary["validation"], "test": summary["test"]}
-    predictor.facts = {"summary": summary, "notes": run.read()["notes"], **provenance()}
+    predictor.facts = {"seed": end.options.seed, "summary": summary, "notes": run.read()["notes"], **provenance()}
     predictor.save(run.predictor)
     summary["seconds"] = round(time.time() - end.clock.started, 2)
     run.write(**summary)
@@ -133,9 +134,7 @@ def assemble(end: Ending, chosen: Chosen, goals: Goals, board: Leaderboard) -> P
 def _summary(end: Ending, chosen: Chosen, goals: Goals, predictor: Predictor) -> dict[str, Any]:
     """What the search came to; here the test rows are touched, once."""
     dataset, metric, records = end.prepared.dataset, end.trials.metric, end.trials.records
-    test = dataset.split.test
-    told = predictor.predict_frame(dataset.frame.iloc[test])
-    truth = dataset.targets[test]
+    told, truth = _tested(end, predictor)
     best = predictor.leaderboard.best
     assert best is not None, "internal error: members but no best"
     return {
@@ -151,7 +150,7 @@ def _summary(end: Ending, chosen: Chosen, goals: Goals, predictor: Predictor) ->
             )
             for each in _headline(dataset.task, metric)
         },
-        "test_coverage": predictor.coverage(told, truth, COVERAGE),
+        "test_coverage": measured_coverage(predictor.conformal, dataset.task, told, truth, COVERAGE),
         "baselines": {
             record.config.estimator.name: record.score
             for record in records
@@ -164,6 +163,15 @@ def _summary(end: Ending, chosen: Chosen, goals: Goals, predictor: Predictor) ->
         "sampler_seconds": round(end.sampler_seconds, 3),
         "seconds": round(time.time() - end.clock.started, 2),
     }
+
+
+def _tested(end: Ending, predictor: Predictor) -> tuple[Any, Any]:
+    """Predictions of the test rows and their targets, which the predictor keeps beside some training rows."""
+    dataset, split = end.prepared.dataset, end.prepared.dataset.split
+    told, truth = predictor.predict_frame(dataset.frame.iloc[split.test]), dataset.targets[split.test]
+    drawn = draw(dataset.frame, dataset.targets, split.train, predictor.modalities, end.options.seed)
+    predictor.evidence = Evidence(*drawn, told, truth)
+    return told, truth
 
 
 def _headline(task: Task, metric: Metric) -> list[Metric]:

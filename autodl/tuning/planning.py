@@ -11,7 +11,6 @@ from autodl import registry
 from autodl.data.dataset import Dataset
 from autodl.data.folds import auto_folds, cross_validated
 from autodl.records import InputSpec, TrialConfig
-from autodl.training.data import training_data
 from autodl.training.device import bf16_pays, prepare_device, resolve_device
 from autodl.training.settings import usual_batch_size
 from autodl.training.speed import fastest
@@ -25,7 +24,7 @@ from autodl.tuning.portfolio import portfolio
 from autodl.tuning.prepared import Prepared
 from autodl.tuning.rungs import N_RUNGS
 from autodl.tuning.search_space import SearchSpace
-from autodl.tuning.tensors import TARGETS, read_goals, read_input
+from autodl.tuning.tensors import TARGETS, read_goals, rows_in_memory
 
 PACK_ROWS = {"cpu": 16, "mps": 32, "cuda": 128}  # members, folds counted, of a pack that nobody measured
 PATIENT_TRAININGS = 10  # where all workers together can do so many whole ones …
@@ -66,18 +65,9 @@ def measured(
         return known.get("speed")
     networks = space.networks
     config = networks.config(portfolio(networks)[0], 1, options.seed)
-    read = {name: read_input(prepared.run.data(key)) for name, key in prepared.keys(config).items()}
-    goals = read_goals(prepared.run.data(TARGETS))
+    paths = {name: prepared.run.data(key) for name, key in prepared.keys(config).items()}
     device = resolve_device(options.device)
-    data = training_data(
-        {name: stored for name, (_, stored) in read.items()},
-        {name: spec for name, (spec, _) in read.items()},
-        goals.targets,
-        goals.task,
-        goals.folds,
-        device=device,
-        weights=goals.weights,
-    )
+    data = rows_in_memory(paths, read_goals(prepared.run.data(TARGETS)), device)
     before = torch.get_num_threads()
     prepare_device(device, 1)
     try:

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from autodl import estimating
 from autodl.records import TrialConfig, TrialRecord
-from autodl.training.data import TrainingData, training_data
+from autodl.training.data import TrainingData
 from autodl.training.loop import Training
 from autodl.tuning.budget import Clock
 from autodl.tuning.executors._estimate import flat_rows
 from autodl.tuning.prepared import Prepared
 from autodl.tuning.run_folder import RunFolder
-from autodl.tuning.tensors import Goals, read_input
+from autodl.tuning.tensors import Goals, rows_in_memory
 
 SAVED = 0.5  # seconds kept back for what comes after
 SLACK = 1.5  # a training may take so many times what its folds took, each
@@ -65,9 +65,11 @@ class Refitter:
             stop=lambda: False,
             groups=estimating.category_groups(data.specs),
         )
-        return {"learnt": torch.frombuffer(bytearray(estimating.save(fitted)), dtype=torch.uint8)}
+        return estimating.as_weights(fitted)
 
     def _network(self, record: TrialRecord, data: TrainingData, deadline: float | None) -> Mapping[str, Tensor] | None:
+        if not record.best_epoch:
+            return None  # it was stopped before its first epoch: what came of that is kept
         training = Training([record.config], data, self.device)
         for _ in range(record.best_epoch):
             if not training.train_epoch(lambda: deadline is not None and time.time() + SAVED > deadline):
@@ -79,15 +81,7 @@ class Refitter:
         keys = self.prepared.keys(config)
         key = json.dumps(keys, sort_keys=True)
         if key not in self._data:
-            read = {name: read_input(self.run.data(file)) for name, file in keys.items()}
             everyone = np.arange(len(self.goals.targets))
-            self._data[key] = training_data(
-                {name: stored for name, (_, stored) in read.items()},
-                {name: spec for name, (spec, _) in read.items()},
-                self.goals.targets,
-                self.goals.task,
-                [(everyone, everyone[:1])],
-                device=self.device,
-                weights=self.goals.weights,
-            )
+            paths = {name: self.run.data(file) for name, file in keys.items()}
+            self._data[key] = rows_in_memory(paths, self.goals, self.device, [(everyone, everyone[:1])])
         return self._data[key]

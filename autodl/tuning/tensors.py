@@ -6,7 +6,7 @@ Apart from ``prepared`` so that a worker starts without pandas.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from autodl.errors import RunError
 from autodl.records import InputSpec, Stored, Task
+from autodl.training.data import TrainingData, training_data
 
 TARGETS = "targets"
 
@@ -64,6 +65,32 @@ class Goals:
     def judged_targets(self) -> np.ndarray:
         """Their targets."""
         return np.asarray(self.targets[self.judged])
+
+
+def rows_in_memory(
+    paths: Mapping[str, Path],
+    goals: Goals,
+    device: torch.device,
+    folds: Sequence[tuple[np.ndarray, np.ndarray]] | None = None,
+) -> TrainingData:
+    """Read what one configuration trains on.
+
+    Args:
+        paths: Input name → the file that ``write_input`` wrote.
+        goals: What is predicted.
+        device: Where to.
+        folds: Training and validation positions of each member; None takes the goals' own.
+    """
+    read = {name: read_input(path) for name, path in paths.items()}
+    return training_data(
+        {name: stored for name, (_, stored) in read.items()},
+        {name: spec for name, (spec, _) in read.items()},
+        goals.targets,
+        goals.task,
+        goals.folds if folds is None else folds,
+        device=device,
+        weights=goals.weights,
+    )
 
 
 def write_goals(path: Path, goals: Goals) -> None:

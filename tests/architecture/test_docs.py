@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from autodl import registry
-from autodl._cli_parser import COMMANDS as CLI
+from autodl._cli_commands import COMMANDS as CLI
 from autodl._cli_parser import parse
 from autodl.errors import AutoDLError
 

@@ -40,7 +40,9 @@ def test_without_plugins_the_engines_own_rooms_are_full_and_the_others_empty() -
 
 
 def test_plugins_can_be_let_in_one_by_one() -> None:
-    assert names(AUTODL_PLUGINS="autodl_fusions") == names()
+    everything = names()
+    assert names(AUTODL_PLUGINS="autodl_fusions, autodl_explainers") == everything
+    assert names(AUTODL_PLUGINS="autodl_fusions") == {**everything, "explainers": []}
     assert names(AUTODL_PLUGINS="somebody_elses")["fusions"] == []
 
 

@@ -1,4 +1,4 @@
-"""What a small search tells its listener, shared by the tests of what the user sees."""
+"""What a small search tells its listener, and small predictors to explain, shared by the tests of what users see."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
+import autodl
 from autodl.leaderboard import Leaderboard, describe
+from autodl.predictor import Predictor
 from autodl.records import Column, Component, Schema, Task, TrialConfig, TrialRecord
 from autodl.tuning.events import EpochDone, Event, Finished, PackStarted, Said, Started, TrialChanged
 
@@ -121,3 +125,77 @@ def fake_search(story: Story, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]
     monkeypatch.setattr("autodl.tuning.search.search", telling("search"))
     monkeypatch.setattr("autodl.tuning.search.resume", telling("resume"))
     return heard
+
+
+ROWS = 160
+
+
+def people(rows: int = ROWS, seed: int = 0) -> pd.DataFrame:
+    """Who leaves: the young, and those whose plan is basic; ``noise`` and ``day`` say nothing."""
+    draw = np.random.default_rng(seed)
+    age, plan = draw.uniform(18, 80, rows), draw.choice(["basic", "plus", "pro"], rows)
+    frame = pd.DataFrame(
+        {
+            "age": age.round(),
+            "plan": plan,
+            "noise": draw.normal(size=rows),
+            "day": pd.Timestamp("2026-01-01") + pd.to_timedelta(draw.integers(0, 300, rows), "D"),
+        }
+    )
+    odds = (50 - age) / 8 + 2.0 * (plan == "basic")
+    frame["left"] = np.where(draw.uniform(size=rows) < 1 / (1 + np.exp(-odds)), "yes", "no")
+    frame["spent"] = 3 * age + 40 * (plan == "pro") + draw.normal(size=rows)
+    frame.loc[3, "age"] = np.nan
+    return frame
+
+
+def searched(target: str, folder: Path, models: Any, **options: Any) -> Predictor:
+    """The predictor of a search that is over in a moment."""
+    frame = people().drop(columns="spent" if target == "left" else "left")
+    return autodl.search(
+        frame, target, trials=2, models=models, jobs=1, output=folder / "run", folds=2, quiet=True, **options
+    )
+
+
+@pytest.fixture(scope="session")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    """Networks alone predict one of two classes."""
+    return searched("left", tmp_path_factory.mktemp("networks"), ["mlp", "linear"])
+
+
+@pytest.fixture(scope="session")
+def learners(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    """Trees alone predict one of two classes."""
+    return searched("left", tmp_path_factory.mktemp("learners"), ["extra_trees"])
+
+
+@pytest.fixture(scope="session")
+def numbers(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    """Networks alone predict a number."""
+    return searched("spent", tmp_path_factory.mktemp("numbers"), ["mlp"])
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    """Networks tell dark pictures from bright ones, with a number beside that says nothing; some are missing."""
+    draw = np.random.default_rng(0)
+    bright = draw.integers(0, 2, 60)
+    shade = [np.clip(draw.normal(60 + 120 * each, 20, (12, 10)), 0, 255).astype(np.uint8) for each in bright]
+    photos = pd.Series([None if row % 17 == 5 else image for row, image in enumerate(shade)], dtype=object)
+    frame = pd.DataFrame({"photo": photos, "size": draw.normal(size=60), "kind": np.where(bright, "day", "night")})
+    folder = tmp_path_factory.mktemp("pictures")
+    return autodl.search(
+        frame, "kind", trials=2, models=["cnn", "mlp"], jobs=1, output=folder / "run", folds=1, quiet=True
+    )
+
+
+@pytest.fixture(scope="session")
+def rows() -> pd.DataFrame:
+    """Rows that nobody was fitted on."""
+    return people(12, seed=7).drop(columns="spent")
+
+
+@pytest.fixture(scope="session")
+def make_people() -> Callable[..., pd.DataFrame]:
+    """Makes such rows."""
+    return people

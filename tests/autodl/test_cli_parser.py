@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from autodl._cli_parser import COMMANDS, parse
+from autodl._cli_commands import COMMANDS
+from autodl._cli_parser import parse
 from autodl.errors import AutoDLError
 
 

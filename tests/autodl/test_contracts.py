@@ -2,18 +2,16 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import Tensor
 
 from autodl import contracts
+from autodl.attribution import Attribution, Players, Question
 from autodl.contracts import Dropout, Encoder, Explainer, Modality, Optimizer, ParameterLayout
-from autodl.records import Attribution, InputSpec
+from autodl.records import InputSpec
 from autodl.space import Integer, Space
 
 ROWS = 20_000
@@ -87,27 +85,6 @@ class TestDropout:
         assert {name: value.item() for name, value in dropout.state_dict().items()} == {"rate": 0.25}
 
 
-class TestParameterLayout:
-    @given(
-        shapes=st.lists(st.lists(st.integers(1, 4), max_size=3).map(tuple), min_size=1, max_size=5),
-        members=st.integers(1, 3),
-    )
-    def test_every_parameter_is_found_in_the_flat_matrix(self, shapes: list[tuple[int, ...]], members: int) -> None:
-        parameters = [torch.randn(members, *shape) for shape in shapes]
-        sizes = [math.prod(shape) for shape in shapes]
-        offsets = tuple(sum(sizes[:i]) for i in range(len(sizes)))
-        layout = ParameterLayout(tuple(map(str, sizes)), tuple(shapes), offsets, (True,) * len(shapes))
-        flat = torch.cat([parameter.reshape(members, -1) for parameter in parameters], dim=1)
-        for index, parameter in enumerate(parameters):
-            assert torch.equal(layout.view(flat, index), parameter)
-
-    def test_a_view_shares_memory(self) -> None:
-        layout = ParameterLayout(("bias", "weight"), ((2,), (2, 2)), (0, 2), (False, True))
-        flat = torch.zeros(2, 6)
-        layout.view(flat, 1)[1].fill_(7)
-        assert flat.tolist() == [[0.0] * 6, [0.0, 0.0, 7.0, 7.0, 7.0, 7.0]]
-
-
 @pytest.mark.parametrize(
     ("contract", "owed"),
     [
@@ -146,10 +123,10 @@ class Flat(Encoder):
 
 
 class Nothing(Explainer):
-    complete = True
+    space = Space(steps=Integer(1, 9, default=5))
 
-    def attribute(self, network: nn.Module, inputs: Any, specs: Mapping[str, InputSpec], target: int) -> Attribution:
-        return Attribution("nothing", target, {name: torch.zeros_like(x) for name, x in inputs.items()})
+    def attribute(self, question: Question) -> Attribution:
+        return Attribution(torch.full((2, 1), float(question.target)), torch.tensor(0.0))
 
 
 class TestWhatAComponentNeedNotWrite:
@@ -169,5 +146,11 @@ class TestWhatAComponentNeedNotWrite:
         parameters = torch.ones(1, 3)
         assert optimizer.evaluation(parameters, optimizer.initial_state(parameters), {}) is parameters
 
-    def test_an_explainer_objects_to_nothing(self) -> None:
-        assert Nothing().objection(nn.ReLU(), {}) is None
+    def test_an_explainer_objects_to_nothing_and_answers_output_by_output(self) -> None:
+        question = Question(lambda inputs: inputs["x"], {}, 0, {}, Players((), {}), {}, {})
+        assert Nothing().objection(question) is None
+        assert [float(each.values[0, 0]) for each in Nothing().attribute_all(question, [4, 2])] == [4.0, 2.0]
+
+    def test_settings_that_nobody_gives_take_their_defaults(self) -> None:
+        assert Nothing().settings == {"steps": 5}
+        assert Nothing(steps=7).settings == {"steps": 7}

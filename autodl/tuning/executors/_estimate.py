@@ -29,10 +29,11 @@ def estimate(
     started = time.perf_counter()
     nothing = {"score": None, "epoch": 0, "best_epoch": 0, "n_parameters": 0, "error": ""}
     message: Message = {"event": "trial", "number": number, "ended": False, **nothing}
+    rows = flat_rows(data)
     try:
         fitted, predicted = estimating.fit_folds(
             config,
-            flat_rows(data),
+            rows,
             goals.targets,
             goals.task,
             goals.folds,
@@ -49,11 +50,9 @@ def estimate(
     folder.mkdir(exist_ok=True)
     write_text(folder / "config.json", json.dumps(config.to_json(), indent=1) + "\n")
     save_tensors({"predictions": torch.as_tensor(predicted)}, folder / "predictions.safetensors")
-    learnt = torch.frombuffer(bytearray(estimating.save(fitted)), dtype=torch.uint8)
-    save_tensors({"learnt": learnt}, folder / "weights.safetensors")
+    save_tensors(estimating.as_weights(fitted), folder / "weights.safetensors")
     told = {"ended": True, "score": score, "epoch": 1, "best_epoch": 1, "seconds": time.perf_counter() - started}
-    row = flat_rows(data)[:1]
-    latency = median_seconds(lambda: estimating.predict(fitted[:1], config, goals.task, row))
+    latency = median_seconds(lambda: estimating.predict(fitted[:1], config, goals.task, rows[:1]))
     return {**message, **told, "latency": latency}
 
 

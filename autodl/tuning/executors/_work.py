@@ -15,14 +15,14 @@ from torch import Tensor
 
 from autodl.network import Network
 from autodl.records import TrialConfig
-from autodl.training.data import TrainingData, training_data
+from autodl.training.data import TrainingData
 from autodl.training.device import is_out_of_memory
 from autodl.training.loop import Limits, Training
 from autodl.training.members import Member
 from autodl.training.timing import median_seconds
 from autodl.tuning.executors.job import Message, PackJob
 from autodl.tuning.run_folder import RunFolder, write_text
-from autodl.tuning.tensors import TARGETS, read_goals, read_input, save_tensors
+from autodl.tuning.tensors import TARGETS, read_goals, rows_in_memory, save_tensors
 
 CHECKPOINT_SECONDS = 10.0
 TELL_SECONDS = 0.25
@@ -62,10 +62,10 @@ class Worker:
         """Fit estimators, one after another."""
         from autodl.tuning.executors._estimate import estimate
 
+        goals = read_goals(run.data(TARGETS))
         for number, config in job.members.items():
             try:
                 data = self._load(job, run, torch.device("cpu"))
-                goals = read_goals(run.data(TARGETS))
                 self.tell(estimate(run, number, config, data, goals, self._stop(job)))
             except Exception as error:
                 self._fail(run, number, error)
@@ -108,13 +108,8 @@ class Worker:
         key = json.dumps([job.inputs, str(device)], sort_keys=True)
         if key not in self._data:
             self._data.clear()  # one set of rows in memory at a time; files are mapped, so that reading again is cheap
-            goals = read_goals(run.data(TARGETS))
-            read = {name: read_input(run.data(file)) for name, file in job.inputs.items()}
-            stored = {name: stored for name, (_, stored) in read.items()}
-            specs = {name: spec for name, (spec, _) in read.items()}
-            self._data[key] = training_data(
-                stored, specs, goals.targets, goals.task, goals.folds, device=device, weights=goals.weights
-            )
+            paths = {name: run.data(file) for name, file in job.inputs.items()}
+            self._data[key] = rows_in_memory(paths, read_goals(run.data(TARGETS)), device)
         return self._data[key]
 
     def _stop(self, job: PackJob) -> Callable[[], bool]:

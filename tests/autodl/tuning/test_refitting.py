@@ -12,7 +12,7 @@ from autodl.network import Network
 from autodl.records import TrialRecord
 from autodl.training.data import training_data
 from autodl.training.loop import Limits, Training
-from autodl.tuning import refitting
+from autodl.tuning import refitting, tensors
 from autodl.tuning.budget import Clock
 from autodl.tuning.refitting import Refitter
 from autodl.tuning.tensors import TARGETS, read_goals, read_input, write_goals
@@ -126,8 +126,8 @@ class TestTime:
 
 def test_rows_are_read_once_for_all_that_read_the_same(refitter, config, monkeypatch):
     reads = []
-    real = refitting.read_input
-    monkeypatch.setattr(refitting, "read_input", lambda path: reads.append(path) or real(path))
+    real = tensors.read_input
+    monkeypatch.setattr(tensors, "read_input", lambda path: reads.append(path) or real(path))
     one = refitter()
     for seed in range(3):
         one.weights(record(config(seed), 1))

@@ -14,6 +14,7 @@ from autodl import estimating, registry
 from autodl.metrics import get_metric
 from autodl.network import Network
 from autodl.records import Component, TrialConfig
+from autodl.tuning import tensors
 from autodl.tuning.executors import _work
 from autodl.tuning.executors._work import Worker
 from autodl.tuning.tensors import TARGETS, read_goals, read_input, write_goals
@@ -387,8 +388,8 @@ class TestRows:
     def reads(self, monkeypatch):
         """The files of rows that were read, one after another."""
         found = []
-        real = _work.read_input
-        monkeypatch.setattr(_work, "read_input", lambda path: found.append(path.stem) or real(path))
+        real = tensors.read_input
+        monkeypatch.setattr(tensors, "read_input", lambda path: found.append(path.stem) or real(path))
         return found
 
     def test_one_set_is_kept_from_job_to_job(self, job, prepared, reads):

@@ -1,0 +1,209 @@
+"""From a fitted ensemble and rows of a table to questions, and to the explanation that answers one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from autodl.attribution import Labelled, Players, Quantity, Question
+from autodl.calibration import Calibration
+from autodl.contracts import Explainer
+from autodl.data.targets import missing_targets
+from autodl.errors import ExplanationError
+from autodl.explaining.ask import ask, evaluate
+from autodl.explaining.evidence import Evidence
+from autodl.explaining.explanation import Explanation
+from autodl.explaining.model import explained_model, natural_quantity, networks_in, output_names
+from autodl.explaining.players import column_players, input_players, segment_players
+from autodl.explaining.request import AUTO, Request, build, chosen_rows, first_focus, loss_of, positions
+from autodl.fitted import FittedEnsemble
+from autodl.records import Schema, Task, column_names
+
+MOST_BACKGROUND = 32
+FEWEST_BACKGROUND = 4
+COALITIONS_A_PLAYER, FEWEST_COALITIONS = 4, 64
+"""What a sampled Shapley value wants before a longer background is worth its time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What is explained: a predictor's parts.
+
+    Attributes:
+        ensemble: What predicts.
+        calibration: Of its probabilities.
+        task: What is predicted.
+        schema: The columns.
+        evidence: Training rows to compare with.
+    """
+
+    ensemble: FittedEnsemble
+    calibration: Calibration
+    task: Task
+    schema: Schema
+    evidence: Evidence
+
+    def explain(
+        self, frame: pd.DataFrame, truth: np.ndarray | None, request: Request, rows: int | Sequence[int] | None = None
+    ) -> Explanation:
+        """Explain the predictions of some rows.
+
+        Args:
+            frame: Rows as ``autodl.data`` casts them.
+            truth: Their targets, where they have some.
+            request: What is wanted.
+            rows: As ``chosen_rows`` takes them.
+
+        Raises:
+            ExplanationError: The answer would mislead, or the question makes no sense.
+            UnknownNameError: No explainer, setting or output is called so.
+        """
+        started = time.monotonic()
+        chosen = chosen_rows(rows, len(frame))
+        frame, truth = frame.iloc[chosen], None if truth is None else truth[chosen]
+        quantity = request.quantity or natural_quantity(self.task)
+        explainer = build(AUTO if request.explainer == "auto" else request.explainer, request.settings)
+        question, known = self.question(frame, request)
+        names = output_names(self.task)
+        targets = positions(names, request.outputs)
+        if any(need == "labelled" for need in explainer.needs):
+            question = replace(question, labelled=self.labelled(explainer, question, truth, quantity))
+        found = ask(explainer, question, targets, force=request.force)
+        return Explanation(
+            attributions=tuple(found),
+            outputs=tuple(names[target] for target in targets),
+            question=question,
+            rows=frame[self.columns],
+            background=self.evidence.frame[self.columns].iloc[known],
+            quantity=quantity,
+            target=self.task.target,
+            baseline_words=reference_words(explainer, len(known)),
+            truth=truth,
+            settings=explainer.settings,
+            seconds=time.monotonic() - started,
+            focus=first_focus(self.task, targets, [each.output for each in found]),
+        )
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that a view reads, in the table's order."""
+        read = {column for spec in self.ensemble.specs.values() for column in spec.columns}
+        return [name for name in column_names(self.schema.columns) if name in read]
+
+    def question(self, frame: pd.DataFrame, request: Request) -> tuple[Question, np.ndarray]:
+        """Return what an explainer is asked, but for the output, and the positions of the background rows."""
+        if not len(frame):
+            raise ExplanationError("there must be rows to explain, however none came; name a table with rows")
+        quantity = request.quantity or natural_quantity(self.task)
+        if quantity != "score" and quantity != natural_quantity(self.task):
+            raise ExplanationError(
+                f"what is explained of this task must be '{natural_quantity(self.task)}' or 'score', however "
+                f"'{quantity}' came; take one of them"
+            )
+        model = explained_model(self.ensemble, self.calibration, quantity, request.trial)
+        keys = self._keys(request.trial)
+        specs = {key: self.ensemble.specs[key] for key in keys}
+        inputs, known = self._views_of(frame, keys), self._views_of(self.evidence.frame, keys)
+        known = {key: filled(known[key], specs[key].baseline) for key in keys}
+        question = Question(
+            model=model,
+            inputs=inputs,
+            target=0,
+            specs=specs,
+            players=self._players(request, specs, inputs),
+            background=known,
+            baseline={key: spec.baseline.unsqueeze(0).to(inputs[key]) for key, spec in specs.items()},
+            networks=networks_in(model),
+            seed=request.seed,
+            memory=request.memory,
+            seconds=request.seconds,
+            concepts={name: self._views_of(shown, keys) for name, shown in request.concepts.items()},
+        )
+        rows = self._background(question, request)
+        if not len(rows):
+            return replace(question, background=question.baseline), rows
+        return replace(question, background={key: x[torch.as_tensor(rows)] for key, x in known.items()}), rows
+
+    def labelled(
+        self, explainer: Explainer, question: Question, truth: np.ndarray | None, quantity: Quantity
+    ) -> Labelled:
+        """Rows with targets: training rows for methods that answer about single rows, else the rows themselves.
+
+        Raises:
+            ExplanationError: The rows have no targets.
+        """
+        loss = loss_of(self.task, quantity)
+        if explainer.local:
+            inputs = self._views_of(self.evidence.frame, question.names)
+            return Labelled(inputs, self._goal(self.evidence.targets), loss)
+        known = None if truth is None else ~missing_targets(truth)
+        if truth is None or known is None or not known.any():
+            raise ExplanationError(
+                f"the rows must have the target '{self.task.target}' to tell what errors rest on, however they have "
+                "not; name a table that has it"
+            )
+        rows = torch.as_tensor(np.flatnonzero(known))
+        return Labelled({key: x[rows] for key, x in question.inputs.items()}, self._goal(truth[known]), loss)
+
+    def _views_of(self, frame: pd.DataFrame, keys: Sequence[str]) -> dict[str, Tensor]:
+        views, _ = self.ensemble.views(frame)
+        return {key: views[key] for key in keys}
+
+    def _goal(self, targets: np.ndarray) -> Tensor:
+        return torch.as_tensor(targets, dtype=torch.int64 if self.task.is_classification else torch.float32)
+
+    def _keys(self, trial: int | None) -> list[str]:
+        members = [each for each in self.ensemble.members if trial is None or each.number == trial]
+        return sorted({key for member in members for key in member.keys.values()})
+
+    def _players(self, request: Request, specs: Mapping[str, Any], inputs: Mapping[str, Tensor]) -> Players:
+        order = column_names(self.schema.columns)
+        pictures = any(len(spec.shape) == 3 for spec in specs.values())
+        if request.players == "inputs":
+            named = {key: name for member in self.ensemble.members for name, key in member.keys.items()}
+            return input_players(specs, {key: named[key] for key in specs})
+        if request.players == "segments" or (request.players == "auto" and pictures):
+            return segment_players(specs, inputs, order)
+        return column_players(specs, order)
+
+    def _background(self, question: Question, request: Request) -> np.ndarray:
+        """Positions of training rows that are spread evenly over the predictions; as many as time bears, or none.
+
+        Too few rows would be an arbitrary place to start from: then their mean stands for nothing known.
+        """
+        started = time.monotonic()
+        told = evaluate(question, question.background).double().cpu().numpy()
+        per_row = (time.monotonic() - started) / len(told)
+        count = request.background or MOST_BACKGROUND
+        if request.background is None and request.seconds is not None:
+            players = len(question.players)
+            wanted = max(COALITIONS_A_PLAYER * players, FEWEST_COALITIONS)
+            wanted = (min(wanted, 2**players) if players < 20 else wanted) * len(question)
+            affordable = int(request.seconds / max(per_row, 1e-9) / wanted)
+            if affordable < FEWEST_BACKGROUND:
+                return np.arange(0)
+            count = 2 ** int(np.log2(min(count, affordable)))  # a little noise in the timing shall change nothing
+        count = min(count, len(told))
+        order = np.lexsort((told.max(1), told.argmax(1)))
+        return np.sort(order[((np.arange(count) + 0.5) * len(told) / count).astype(int)])
+
+
+def filled(x: Tensor, baseline: Tensor) -> Tensor:
+    """Rows without gaps: what is missing is what nothing known looks like."""
+    return torch.where(x.isnan(), baseline.to(x), x)
+
+
+def reference_words(explainer: Explainer, count: int) -> str:
+    """What the values compare with, in words."""
+    if explainer.reference == "nothing":
+        return "nothing"
+    if explainer.reference == "baseline" or not count:
+        return "the mean training row"
+    return f"{count} training row{'s' if count > 1 else ''}"

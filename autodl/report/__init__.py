@@ -1,0 +1,1 @@
+"""The report: figures, and the one page that holds them all."""

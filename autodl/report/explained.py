@@ -1,0 +1,258 @@
+"""The page on some predictions: what they rest on, how sure that is, what if, how good the model is, the search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from autodl.explaining.explanation import Explanation
+from autodl.explaining.findings import OTHERS, Findings, in_view
+from autodl.report import effects, images, quality, rows, whole
+from autodl.report._cells import row_name
+from autodl.report._table import Cell, Heading, table
+from autodl.report.judged import judged_section
+from autodl.report.page import Fragment, Part, Plot, Section, Select, write_page
+from autodl.report.search import facts, search_sections
+from autodl.report.style import caption, escape, format_number, quantity, themed
+from autodl.report.what_if import what_if
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    from torch import Tensor
+
+    from autodl.predictor import Predictor
+
+COLUMNS_DRAWN = 8
+"""Columns whose dependence can be chosen."""
+PANEL_BYTES, PANEL_SECONDS = 3_000_000, 1.0
+"""Size of a network that answers in the page, and time for answers that are worked out before where it is larger."""
+WHAT = {
+    "permutation": "what errors rest on",
+    "curves": "the effect of single columns",
+    "counterfactual": "the nearest change with another answer",
+    "influence": "the training rows that a prediction rests on",
+    "heat": "the class activation maps",
+    "quality": "how good the explanation is",
+}
+
+
+def write_explanation(predictor: Predictor, findings: Findings, path: Path) -> int:
+    """Write the page and return its size in bytes.
+
+    Args:
+        predictor: Whose predictions they are.
+        findings: What was found.
+        path: The file.
+
+    Raises:
+        RunError: The disk is full, or the place cannot be written.
+    """
+    explanation = findings.explanation
+    title = f"What {quantity(explanation)} rests on" if len(explanation.outputs) == 1 else "What predictions rest on"
+    told = {
+        "Rows": f"{len(explanation):,}",
+        "Method": explanation.explainer,
+        "Against": explanation.baseline_words,
+        **facts(predictor),
+    }
+    return write_page(path, f"{title}: {predictor.task.target}", sections(predictor, findings), told)
+
+
+def sections(predictor: Predictor, findings: Findings) -> list[Section]:
+    """The chapters, in their order."""
+    first, *others = search_sections(predictor)
+    found = [
+        first,
+        _importance(findings),
+        _effects(findings),
+        _rows(findings),
+        _what_if(predictor, findings.explanation),
+        _quality(findings),
+        judged_section(predictor),
+        *others,
+    ]
+    return [section for section in found if section is not None]
+
+
+def _importance(findings: Findings) -> Section:
+    """What matters over all rows, for each output."""
+    explanation = findings.explanation
+    parts: list[Part] = [_by_output(explanation, _importance_of)]
+    if len(explanation.outputs) > 2:
+        parts.append(Plot.of(whole.classes(explanation)))
+    if findings.permutation is not None:
+        parts.append(Plot.of(whole.importance(findings.permutation)))
+    parts += _reasons(findings, "permutation")
+    lead = (
+        "Each prediction is shared out among the columns, against what the predictor says of training rows. Bars are "
+        "mean sizes over the explained rows; each point below is one row."
+    )
+    return Section("What matters", "importance", parts, lead)
+
+
+def _importance_of(explanation: Explanation) -> Iterator[Part]:
+    yield Plot.of(whole.importance(explanation), _importance_table(explanation))
+    if len(explanation) > 1 and not explanation.question.players.own:
+        yield Plot.of(whole.beeswarm(explanation))
+    if explanation.attribution.interactions is not None:
+        yield Plot.of(whole.interaction_matrix(explanation))
+
+
+def _importance_table(explanation: Explanation) -> str:
+    frame = explanation.importance()
+    headings = [Heading("column"), Heading("mean size", number=True), Heading("standard error over rows", number=True)]
+    lines = [[Cell(str(name)), Cell(row.importance), Cell(row.standard_error)] for name, row in frame.iterrows()]
+    return table(headings, lines, f"Importance for {explanation.output}", sortable=True)
+
+
+def _effects(findings: Findings) -> Section | None:
+    """What the value of one column does."""
+    explanation = findings.explanation
+    options: list[tuple[str, list[Plot | Fragment]]] = []
+    curves = findings.curves.attribution.found["curves"] if findings.curves else {}
+    for name in list(explanation.importance().index[:COLUMNS_DRAWN]):
+        parts: list[Plot | Fragment] = []
+        if not explanation.question.players.own and len(explanation) > 1:
+            parts.append(Plot.of(whole.dependence(explanation, str(name)), half=True))
+        if findings.curves is not None and name in curves and name != OTHERS:
+            parts.append(Plot.of(effects.partial_dependence(findings.curves, str(name)), half=True))
+        if parts:
+            options.append((str(name), parts))
+    reasons = _reasons(findings, "curves")
+    if not options and not reasons:
+        return None
+    lead = "One column at a time: its share in each row's prediction, and what the prediction would be at other values."
+    chosen: list[Part] = [Select("Column", options)] if options else []
+    return Section("What a column does", "effects", [*chosen, *reasons], lead)
+
+
+def _rows(findings: Findings) -> Section:
+    """Row by row: shares, the nearest other answer, training rows, images."""
+    explanation = findings.explanation
+    options = []
+    for row in findings.shown:
+        seen = explanation.of(in_view(explanation, int(row)))
+        name = f"row {row_name(explanation, int(row))}: {seen.output} {format_number(seen.predicted[row])}"
+        options.append((name, list(_row(findings, seen, int(row)))))
+    reasons = [each for name in ("counterfactual", "influence", "heat") for each in _reasons(findings, name)]
+    lead = "From what the predictor says on average to what it says of this row, column by column."
+    return Section("Row by row", "rows", [Select("Row", options), *reasons], lead)
+
+
+def _row(findings: Findings, seen: Explanation, row: int) -> Iterator[Plot | Fragment]:
+    yield Plot.of(_shares(seen, row))
+    pictures = [key for key, spec in seen.question.specs.items() if len(spec.shape) == 3]
+    shown: set[str] = set()
+    for key in pictures:
+        (column,) = seen.question.specs[key].columns
+        if column not in shown and not bool(seen.question.inputs[key][row].isnan().any()):
+            shown.add(column)
+            yield Plot.of(images.original(seen, row, key), half=True)
+            yield Plot.of(images.overlay(seen, row, key), half=True)
+            yield from _heat(findings, row, key)
+    if findings.counterfactual is not None and (told := findings.counterfactual.of(row)) is not None:
+        changed = _changed(*told)
+        if changed is not None:
+            yield _told(rows.counterfactual(*told, changed))
+    if findings.influence is not None and (told := findings.influence.of(row)) is not None:
+        yield _told(rows.influence(*told))
+
+
+def _shares(seen: Explanation, row: int) -> go.Figure:
+    """From the mean to the prediction, where values sum to it; else their sizes side by side."""
+    return rows.bars(seen, row) if seen.completeness_gap is None else rows.waterfall(seen, row)
+
+
+def _told(figure: go.Figure) -> Plot:
+    """A table, which is scrolled sideways where the screen is narrow."""
+    return Plot.of(figure, half=True, least_width=int(figure.layout.meta.get("least_width", 0)))
+
+
+def _heat(findings: Findings, row: int, key: str) -> Iterator[Plot]:
+    """The class activation map of one image, where there is one."""
+    told = None if findings.heat is None else findings.heat.of(row)
+    if told is not None and key in told[0].question.specs:
+        yield Plot.of(images.overlay(*told, key, outline=False), half=True)
+
+
+def _changed(found: Explanation, place: int) -> pd.DataFrame | None:
+    """The row as the nearest counterfactual has it; None where there is none."""
+    told = found.attribution.found
+    if not bool(told["reached"][place]):
+        return None
+    donor, mine = found.background.iloc[int(told["donor"][place])], found.rows.iloc[place]
+    names = [name for name, moved in zip(found.players, told["changed"][place].tolist(), strict=True) if moved]
+    names = [name for name in names if name in found.rows.columns and not isinstance(mine[name], np.ndarray)]
+    return pd.DataFrame([{name: donor[name] for name in names}]) if names else None
+
+
+def _what_if(predictor: Predictor, explanation: Explanation) -> Section | None:
+    """The panel, for tables."""
+    columns = [column for column in predictor.schema if column.name in explanation.rows.columns]
+    specs, ensemble = explanation.question.specs, predictor.subject.ensemble
+    tables = {key: ensemble.modalities[key] for key in explanation.question.names if len(specs[key].shape) == 1}
+
+    def transform(frame: pd.DataFrame) -> dict[str, Tensor]:
+        return {key: modality.transform(frame).values for key, modality in tables.items()}
+
+    panel = what_if(explanation, transform, columns, limit_bytes=PANEL_BYTES, seconds=PANEL_SECONDS)
+    lead = "Change a row and see what the predictor answers. An answer is what it says, not what would happen."
+    return Section("What if", "what-if", [Fragment(panel.html)], lead)
+
+
+def _quality(findings: Findings) -> Section:
+    """Measures beside those of a random explanation, and the curve of taking columns away."""
+    explanation = findings.explanation
+    parts: list[Part] = []
+    if findings.quality:
+        parts.append(Plot.of(quality.measures(explanation, findings.quality), _measure_table(findings)))
+    if any(each.name == "deletion" and each.curve for each in findings.quality):
+        parts.append(Plot.of(quality.deletion(explanation, findings.quality)))
+    text = f"<p>{escape(caption(explanation))}</p>"
+    lead = "No better than a random explanation is worth nothing: each measure stands beside what a random one gets."
+    return Section(
+        "How good this explanation is", "quality", [*parts, *_reasons(findings, "quality"), Fragment(text)], lead
+    )
+
+
+def _measure_table(findings: Findings) -> str:
+    headings = [
+        Heading("measure"),
+        *(Heading(name, number=True) for name in ("value", "error", "random")),
+        Heading("what"),
+    ]
+    lines = [
+        [Cell(each.name), Cell(each.value), Cell(each.error), Cell(each.random), Cell(each.about)]
+        for each in findings.quality
+    ]
+    return table(headings, lines, "How good the explanation is")
+
+
+def _by_output(explanation: Explanation, parts: Callable[[Explanation], Iterator[Part]]) -> Part:
+    """The same figures for each output, the one in view first."""
+    order = [explanation.focus, *(each for each in range(len(explanation.outputs)) if each != explanation.focus)]
+    options = [(explanation.outputs[each], list(parts(explanation.of(each)))) for each in order]
+    return Select("Output", options)  # type: ignore[arg-type]
+
+
+def _reasons(findings: Findings, name: str) -> Sequence[Fragment]:
+    """Why something is not here."""
+    reason = findings.left_out.get(name)
+    if reason is None:
+        return []
+    return [Fragment(f'<p class="left-out">Left out: {WHAT[name]} ({escape(reason)}).</p>')]
+
+
+def figures(findings: Findings) -> dict[str, go.Figure]:
+    """The figures that go out as pictures, by file name."""
+    explanation = findings.explanation
+    found = {"importance": whole.importance(explanation)}
+    if len(explanation) > 1 and not explanation.question.players.own:
+        found["beeswarm"] = whole.beeswarm(explanation)
+    for row in findings.shown:
+        found[f"row-{row}"] = _shares(explanation.of(in_view(explanation, int(row))), int(row))
+    return {name: themed(figure) for name, figure in found.items()}

@@ -1,0 +1,43 @@
+"""Where in an image the last feature maps speak for the output."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import zeros
+
+from autodl.attribution import Attribution, Question
+from autodl.contracts import Explainer
+from autodl.space import Choice, Space
+from autodl_explainers import _gradients, _maps
+
+
+class GradCam(Explainer):
+    """Coarse: as fine as the last maps larger than one cell, of every network, blown up to the image's size.
+
+    A pixel's value is spread evenly over its channels; entries of inputs that are no images are 0.
+
+    Reference:
+        Selvaraju, Cogswell, Das, Vedantam, Parikh, Batra: Grad-CAM: Visual Explanations from Deep Networks via
+        Gradient-based Localization, arXiv 1610.02391, eqs. 1 and 2.
+    """
+
+    space: ClassVar[Space] = Space(
+        sign=Choice(
+            "both", "positive", doc="whether what speaks against the output is kept, or cut off as in the paper"
+        ),
+    )
+
+    def objection(self, question: Question) -> str | None:
+        """Where there is no gradient, or no map to be drawn."""
+        return _gradients.objection(question) or _maps.objection(question)
+
+    def attribute(self, question: Question) -> Attribution:
+        """Values are sums over a player's entries, in no unit of the output."""
+        maps = _maps.activation_maps(question, positive=self.settings["sign"] == "positive")
+        entries = {name: torch.zeros_like(x) for name, x in question.inputs.items()}
+        for name, each in maps.items():
+            channels = question.inputs[name].shape[1]
+            entries[name] += each.unsqueeze(1) / channels
+        return Attribution(question.players.pooled(entries), zeros(()), entries, evaluations=len(question))
