@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 USUAL_SECONDS = 10.0
 USUAL_ROWS = 100
-FOR_THE_PAGE = 2.5
+FOR_THE_PAGE = 4.0
 """Seconds that are kept back for drawing and writing."""
-FOR_THE_VALUES = 0.45
+FOR_THE_VALUES = 0.5
 """Share of the time that is left which the explanation itself gets."""
 _SAID = ("explainer", "background", "quantity", "trial", "seed", "players")
 

@@ -163,3 +163,13 @@ class Attribution:
     target: int = 0
     output: Tensor | None = None
     completeness_gap: Tensor | None = None
+
+    def at(self, rows: Tensor) -> Attribution:
+        """The same answer about some of its rows; what ``found`` holds stays as it is."""
+
+        def some(value: Tensor | None) -> Any:
+            return value if value is None or value.dim() == 0 else value[rows]
+
+        names = ("values", "base", "standard_error", "interactions", "output", "completeness_gap")
+        entries = None if self.entries is None else {name: each[rows] for name, each in self.entries.items()}
+        return replace(self, entries=entries, **{name: some(getattr(self, name)) for name in names})

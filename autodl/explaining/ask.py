@@ -62,12 +62,17 @@ def evaluate(question: Question, inputs: Mapping[str, Tensor]) -> Tensor:
 
 
 def gaps(attribution: Attribution) -> Tensor:
-    """Each row's completeness gap as a share of what is to be explained; 0 where it is rounding. Shape: → rows."""
+    """Each row's completeness gap as a share of what is to be explained; 0 where it is rounding. Shape: → rows.
+
+    What is to be explained counts as no less than a twentieth of all values' sizes: where large ones cancel, a gap that
+    none of them would show is no reason to refuse them.
+    """
     assert attribution.completeness_gap is not None
     assert attribution.output is not None
     gap = attribution.completeness_gap.abs().double()
-    whole = (attribution.output - attribution.base).abs().double()
-    noise = ROUNDING * (attribution.output.abs() + attribution.base.abs() + attribution.values.abs().sum(1)).double()
+    sizes = attribution.values.abs().sum(1).double()
+    whole = torch.maximum((attribution.output - attribution.base).abs().double(), LARGEST_GAP * sizes)
+    noise = ROUNDING * ((attribution.output.abs() + attribution.base.abs()).double() + sizes)
     return torch.where(gap <= noise, 0.0, gap / whole.clamp_min(1e-300))
 
 

@@ -127,12 +127,29 @@ class Explanation:
         return self.background
 
     def importance(self) -> pd.DataFrame:
-        """Mean absolute share of every player over the rows, with its standard error over rows; largest first."""
+        """Mean absolute share of every player over the rows, with its standard error over rows; largest first.
+
+        Segments are those of one image each, so that over rows they count together, as their column.
+        """
         import pandas as pd
 
-        sizes = self.values.abs()
+        sizes = self.by_column().abs()
         table = pd.DataFrame({"importance": sizes.mean(), "standard_error": sizes.sem() if len(sizes) > 1 else np.nan})
         return table.sort_values("importance", ascending=False, kind="stable")
+
+    def by_column(self) -> pd.DataFrame:
+        """The values, where players that only one row has, such as segments, are summed to their column."""
+        values, question = self.values, self.question
+        if not question.players.own or not values.shape[1]:
+            return values
+        owner = {name: name for name in values.columns}
+        for key in question.names:
+            columns = question.specs[key].columns if key in question.specs else ()
+            if len(columns) == 1 and len(question.specs[key].shape) > 1:
+                owner |= {
+                    self.players[each]: columns[0] for each in set(question.players.index[key].flatten().tolist())
+                }
+        return values.T.groupby([owner[name] for name in values.columns], sort=False).sum().T
 
     def quality(self, **wanted: Any) -> pd.DataFrame:
         """How good the explanation is, measure by measure, beside what a random one gets.

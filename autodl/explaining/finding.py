@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from autodl import registry
-from autodl.attribution import Attribution, Players, Question
-from autodl.errors import AutoDLError
+from autodl.attribution import Players, Quantity, Question
+from autodl.errors import AutoDLError, ExplanationError
 from autodl.explaining.ask import ask, evaluate
 from autodl.explaining.explanation import Explanation
 from autodl.explaining.findings import OTHERS, Findings, Told, in_view
@@ -23,6 +23,8 @@ from autodl.explaining.players import column_players
 from autodl.explaining.quality import Measure, measure
 from autodl.explaining.request import build
 from autodl.explaining.subject import Subject, filled, reference_words
+from autodl.explaining.threads import fastest_threads
+from autodl.fitted import FittedMember
 
 T = TypeVar("T")
 SHOWN = 10
@@ -32,6 +34,8 @@ CURVES = 8
 MEASURED_AT, SLACK = 256, 1.5  # rows by which the model's speed is told; what else an evaluation takes
 MOST_QUALITY_ROWS, QUALITY_EVALUATIONS = 30, 600
 LEAST_ROWS = 5
+LATE = "the time was up; give more with --time"
+SHORT = "there was no time for as many rows as it takes; give more with --time"
 _SHARES = {"quality": 0.3, "influence": 0.1, "heat": 0.05, "counterfactual": 0.2, "permutation": 0.15, "curves": 0.2}
 
 
@@ -43,7 +47,9 @@ def find(subject: Subject, explanation: Explanation, seconds: float | None) -> F
         explanation: The explanation.
         seconds: Wall time for all of it; None for no limit.
     """
-    return _Search(subject, explanation, seconds).run()
+    question = explanation.question
+    with fastest_threads(lambda: evaluate(question, question.background)):
+        return _Search(subject, explanation, seconds).run()
 
 
 class _Search:
@@ -58,18 +64,25 @@ class _Search:
         self.cost = self._cost()
 
     def run(self) -> Findings:
-        """Everything, in the order of what readers miss most."""
+        """Everything, in the order of what readers miss most; then what time was too short for, if some is left."""
         left = 1.0
         for name, share in _SHARES.items():
-            seconds = None if self.until is None else (self.until - time.monotonic()) * share / left
+            self._try(name, share / left)
             left -= share
-            try:
-                if seconds is not None and seconds <= 0:
-                    raise AutoDLError("the time was up; give more with --time")
-                setattr(self.found, name, getattr(self, f"_{name}")(seconds))
-            except AutoDLError as error:
-                self.found.left_out[name] = str(error)
+        for name in [name for name, reason in self.found.left_out.items() if reason in (LATE, SHORT)]:
+            self._try(name, 1.0)
         return self.found
+
+    def _try(self, name: str, share: float) -> None:
+        """Work one thing out in a share of the time that is left, or note why not."""
+        seconds = None if self.until is None else (self.until - time.monotonic()) * share
+        try:
+            if seconds is not None and seconds <= 0:
+                raise ExplanationError(LATE)
+            setattr(self.found, name, getattr(self, f"_{name}")(seconds))
+            self.found.left_out.pop(name, None)
+        except AutoDLError as error:
+            self.found.left_out.setdefault(name, str(error))
 
     def _curves(self, seconds: float | None) -> Explanation:
         names = list(self.explanation.importance().index[:CURVES])
@@ -81,7 +94,9 @@ class _Search:
         if most < LEAST_ROWS:
             points, most = 8, self._affordable(seconds, (len(names) + 1) * 8)
         rows = self._some(most, 50)
-        return self._asked("partial_dependence", question, rows, known, seconds, {"points": points})
+        return self._asked(
+            "partial_dependence", question, rows, known=known, seconds=seconds, settings={"points": points}
+        )
 
     def _permutation(self, seconds: float | None) -> Explanation:
         explainer = registry.explainers.load("permutation_importance")
@@ -91,33 +106,47 @@ class _Search:
         self._enough(most, 2 * LEAST_ROWS)
         settings = {"rows": max(2, min(most, 500)), "repeats": 5}
         question = replace(question, labelled=labelled)
-        return self._asked("permutation_importance", question, np.arange(len(question)), None, seconds, settings)
+        return self._asked(
+            "permutation_importance", question, np.arange(len(question)), seconds=seconds, settings=settings
+        )
 
     def _counterfactual(self, seconds: float | None) -> Told:
         question, known = self._by_columns()
         settings = {} if self.subject.task.is_classification else {"desired": "either"}
-        return self._told("counterfactual", question, self.found.shown, known, seconds, settings)
+        return self._told("counterfactual", question, self.found.shown, known=known, seconds=seconds, settings=settings)
 
     def _influence(self, seconds: float | None) -> Told:
         question, known = self.question, self.subject.evidence.frame
         notes: tuple[str, ...] = ()
         if not isinstance(question.model, nn.Module):
-            question, notes = self._one_network()
+            members = self._networks()
+            if not members:
+                raise ExplanationError("no member of the predictor is a network, and others have no gradient")
+            question, notes = self._of_networks(members[0], self.explanation.quantity)
         explainer = build("influence", {})
         labelled = self.subject.labelled(explainer, question, None, self.explanation.quantity)
         question = replace(question, labelled=labelled)
-        told = self._told("influence", question, self.found.shown, known[self.subject.columns], seconds, {})
-        return Told({output: (_noted(found, notes), rows) for output, (found, rows) in told.parts.items()})
+        told = self._told(
+            "influence", question, self.found.shown, known=known[self.subject.columns], seconds=seconds, settings={}
+        )
+        return _noted(told, notes, self.explanation.quantity)
 
     def _heat(self, seconds: float | None) -> Told | None:
         if not any(len(spec.shape) == 3 for spec in self.question.specs.values()):
             return None
-        question = self.question
-        if not isinstance(question.model, nn.Module):
-            question, _ = self._one_network()
-        there = ~torch.stack([x.flatten(1).isnan().any(1) for x in question.inputs.values()]).any(0)
+        there = ~torch.stack([x.flatten(1).isnan().any(1) for x in self.question.inputs.values()]).any(0)
         rows = np.array([row for row in self.found.shown if bool(there[row])], dtype=int)
-        return self._told("grad_cam", question, rows, None, seconds, {})
+        whole = [None] if isinstance(self.question.model, nn.Module) else []
+        refusal = ExplanationError("no member of the predictor is a network")
+        for member in [*whole, *self._networks()]:  # where one member has no maps, another may
+            question, notes = self._of_networks(member, "score")
+            try:
+                told = self._told("grad_cam", question, rows, seconds=seconds, settings={})
+            except ExplanationError as error:
+                refusal = error
+            else:
+                return _noted(told, notes, "score")
+        raise refusal
 
     def _quality(self, seconds: float | None) -> list[Measure]:
         most = self._affordable(seconds, QUALITY_EVALUATIONS)
@@ -125,14 +154,15 @@ class _Search:
         rows = torch.as_tensor(self._some(most, MOST_QUALITY_ROWS))
         whole = self.explanation.attribution
         question = replace(self.question.at(rows), target=whole.target)
-        return measure(question, _rows_of(whole, rows), seed=self.question.seed)
+        return measure(question, whole.at(rows), seed=self.question.seed)
 
     def _told(
         self,
         name: str,
         question: Question,
         rows: np.ndarray,
-        known: pd.DataFrame | None,
+        *,
+        known: pd.DataFrame | None = None,
         seconds: float | None,
         settings: Mapping[str, Any],
     ) -> Told:
@@ -143,7 +173,8 @@ class _Search:
         for output in np.unique(said):
             mine = rows[said == output]
             share = None if seconds is None else seconds * len(mine) / len(rows)
-            parts[int(output)] = self._asked(name, question, mine, known, share, settings, [int(output)]), mine
+            wanted = {"known": known, "seconds": share, "settings": settings, "outputs": [int(output)]}
+            parts[int(output)] = self._asked(name, question, mine, **wanted), mine  # type: ignore[arg-type]
         return Told(parts)
 
     def _asked(
@@ -151,7 +182,8 @@ class _Search:
         name: str,
         question: Question,
         rows: np.ndarray,
-        known: pd.DataFrame | None,
+        *,
+        known: pd.DataFrame | None = None,
         seconds: float | None,
         settings: Mapping[str, Any],
         outputs: Sequence[int] | None = None,
@@ -190,26 +222,29 @@ class _Search:
     def _columns(self) -> Players:
         return column_players(self.question.specs, self.subject.columns)
 
-    def _one_network(self) -> tuple[Question, tuple[str, ...]]:
-        """The same question of the one trial of networks that counts most, where not all members are networks."""
+    def _networks(self) -> list[FittedMember]:
+        """Members that are networks, those that count most first."""
         members = [member for member in self.subject.ensemble.members if not member.config.estimator]
-        if not members:
-            raise AutoDLError("no member of the predictor is a network, and others have no gradient")
-        best = max(members, key=lambda member: member.share)
-        subject = self.subject
-        model = explained_model(subject.ensemble, subject.calibration, self.explanation.quantity, best.number)
-        keys = sorted(best.keys.values())
-        question = replace(
-            self.question,
+        return sorted(members, key=lambda member: -member.share)
+
+    def _of_networks(self, member: FittedMember | None, quantity: Quantity) -> tuple[Question, tuple[str, ...]]:
+        """The same question of one trial of networks alone, or of all where no trial is named, about a quantity."""
+        subject, question = self.subject, self.question
+        number = None if member is None else member.number
+        model = explained_model(subject.ensemble, subject.calibration, quantity, number)
+        keys = question.names if member is None else sorted(member.keys.values())
+        about = replace(
+            question,
             model=model,
             networks=networks_in(model),
-            inputs=_only(self.question.inputs, keys),
-            specs=_only(self.question.specs, keys),
-            background=_only(self.question.background, keys),
-            baseline=_only(self.question.baseline, keys),
-            players=replace(self.question.players, index=_only(self.question.players.index, keys)),
+            inputs=_only(question.inputs, keys),
+            specs=_only(question.specs, keys),
+            background=_only(question.background, keys),
+            baseline=_only(question.baseline, keys),
+            players=replace(question.players, index=_only(question.players.index, keys)),
         )
-        return question, (f"Of trial {best.number} alone, which has {best.share:.0%} of the predictor.",)
+        notes = () if member is None else (f"Of trial {number} alone, which has {member.share:.0%} of the predictor.",)
+        return about, notes
 
     def _cost(self) -> float:
         """Seconds that a row takes to be predicted, among many."""
@@ -225,7 +260,7 @@ class _Search:
 
     def _enough(self, rows: int, least: int) -> None:
         if rows < least:
-            raise AutoDLError("there was no time for as many rows as it takes; give more with --time")
+            raise ExplanationError(SHORT)
 
     def _some(self, affordable: int, most: int) -> np.ndarray:
         """Positions of some rows, spread evenly."""
@@ -234,9 +269,14 @@ class _Search:
         return np.unique(np.linspace(0, len(self.question) - 1, count).round().astype(int))
 
 
-def _noted(found: Explanation, notes: tuple[str, ...]) -> Explanation:
-    told = tuple(replace(each, notes=(*each.notes, *notes)) for each in found.attributions)
-    return replace(found, attributions=told)
+def _noted(told: Told, notes: tuple[str, ...], quantity: Quantity) -> Told:
+    """The same answers with further notes, about a quantity of their own."""
+
+    def noted(found: Explanation) -> Explanation:
+        each = tuple(replace(one, notes=(*one.notes, *notes)) for one in found.attributions)
+        return replace(found, attributions=each, quantity=quantity)
+
+    return Told({output: (noted(found), rows) for output, (found, rows) in told.parts.items()})
 
 
 def _lumped(players: Players, names: Sequence[str]) -> Players:
@@ -250,22 +290,3 @@ def _lumped(players: Players, names: Sequence[str]) -> Players:
 
 def _only(parts: Mapping[str, T], keys: Sequence[str]) -> dict[str, T]:
     return {key: parts[key] for key in keys}
-
-
-def _rows_of(found: Attribution, rows: Tensor) -> Attribution:
-    """The same answer about some of its rows."""
-
-    def cut(value: Tensor | None) -> Tensor | None:
-        return None if value is None or value.dim() == 0 else value[rows]
-
-    assert found.output is not None
-    return replace(
-        found,
-        values=found.values[rows],
-        base=found.base if found.base.dim() == 0 else found.base[rows],
-        entries=None if found.entries is None else {name: each[rows] for name, each in found.entries.items()},
-        standard_error=cut(found.standard_error),
-        interactions=cut(found.interactions),
-        output=found.output[rows],
-        completeness_gap=cut(found.completeness_gap),
-    )

@@ -23,6 +23,7 @@ from autodl.explaining.explanation import Explanation
 from autodl.explaining.model import explained_model, natural_quantity, networks_in, output_names
 from autodl.explaining.players import column_players, input_players, segment_players
 from autodl.explaining.request import AUTO, Request, build, chosen_rows, first_focus, loss_of, positions
+from autodl.explaining.threads import fastest_threads
 from autodl.fitted import FittedEnsemble
 from autodl.records import Schema, Task, column_names
 
@@ -70,12 +71,15 @@ class Subject:
         frame, truth = frame.iloc[chosen], None if truth is None else truth[chosen]
         quantity = request.quantity or natural_quantity(self.task)
         explainer = build(AUTO if request.explainer == "auto" else request.explainer, request.settings)
-        question, known = self.question(frame, request)
         names = output_names(self.task)
         targets = positions(names, request.outputs)
-        if any(need == "labelled" for need in explainer.needs):
-            question = replace(question, labelled=self.labelled(explainer, question, truth, quantity))
-        found = ask(explainer, question, targets, force=request.force)
+        question = self.question(frame, request)
+        with fastest_threads(lambda: evaluate(question, question.background)):
+            known = self._background(question, request)
+            question = replace(question, background=_chosen(question, known))
+            if any(need == "labelled" for need in explainer.needs):
+                question = replace(question, labelled=self.labelled(explainer, question, truth, quantity))
+            found = ask(explainer, question, targets, force=request.force)
         return Explanation(
             attributions=tuple(found),
             outputs=tuple(names[target] for target in targets),
@@ -97,8 +101,8 @@ class Subject:
         read = {column for spec in self.ensemble.specs.values() for column in spec.columns}
         return [name for name in column_names(self.schema.columns) if name in read]
 
-    def question(self, frame: pd.DataFrame, request: Request) -> tuple[Question, np.ndarray]:
-        """Return what an explainer is asked, but for the output, and the positions of the background rows."""
+    def question(self, frame: pd.DataFrame, request: Request) -> Question:
+        """Return what an explainer is asked, but for the output; all kept training rows are its background."""
         if not len(frame):
             raise ExplanationError("there must be rows to explain, however none came; name a table with rows")
         quantity = request.quantity or natural_quantity(self.task)
@@ -112,7 +116,7 @@ class Subject:
         specs = {key: self.ensemble.specs[key] for key in keys}
         inputs, known = self._views_of(frame, keys), self._views_of(self.evidence.frame, keys)
         known = {key: filled(known[key], specs[key].baseline) for key in keys}
-        question = Question(
+        return Question(
             model=model,
             inputs=inputs,
             target=0,
@@ -126,10 +130,6 @@ class Subject:
             seconds=request.seconds,
             concepts={name: self._views_of(shown, keys) for name, shown in request.concepts.items()},
         )
-        rows = self._background(question, request)
-        if not len(rows):
-            return replace(question, background=question.baseline), rows
-        return replace(question, background={key: x[torch.as_tensor(rows)] for key, x in known.items()}), rows
 
     def labelled(
         self, explainer: Explainer, question: Question, truth: np.ndarray | None, quantity: Quantity
@@ -193,6 +193,13 @@ class Subject:
         count = min(count, len(told))
         order = np.lexsort((told.max(1), told.argmax(1)))
         return np.sort(order[((np.arange(count) + 0.5) * len(told) / count).astype(int)])
+
+
+def _chosen(question: Question, rows: np.ndarray) -> Mapping[str, Tensor]:
+    """Some of the background rows; without any the one row that stands for nothing known."""
+    if not len(rows):
+        return question.baseline
+    return {name: x[torch.as_tensor(rows)] for name, x in question.background.items()}
 
 
 def filled(x: Tensor, baseline: Tensor) -> Tensor:

@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from autodl.explaining.explanation import Explanation
 from autodl.explaining.findings import OTHERS, Findings, in_view
-from autodl.report import effects, images, quality, rows, whole
+from autodl.report import _tables, effects, images, quality, rows, whole
 from autodl.report._cells import row_name
-from autodl.report._table import Cell, Heading, table
 from autodl.report.judged import judged_section
 from autodl.report.page import Fragment, Part, Plot, Section, Select, write_page
 from autodl.report.search import facts, search_sections
@@ -30,6 +28,10 @@ COLUMNS_DRAWN = 8
 """Columns whose dependence can be chosen."""
 PANEL_BYTES, PANEL_SECONDS = 3_000_000, 1.0
 """Size of a network that answers in the page, and time for answers that are worked out before where it is larger."""
+SEGMENTS_DIFFER = (
+    "Segments are those of one image each, and are not compared over rows: here an image's count together. "
+    "Row by row shows each."
+)
 WHAT = {
     "permutation": "what errors rest on",
     "curves": "the effect of single columns",
@@ -82,10 +84,10 @@ def _importance(findings: Findings) -> Section:
     """What matters over all rows, for each output."""
     explanation = findings.explanation
     parts: list[Part] = [_by_output(explanation, _importance_of)]
-    if len(explanation.outputs) > 2:
+    if len(explanation.outputs) > 2 and not explanation.question.players.own:
         parts.append(Plot.of(whole.classes(explanation)))
     if findings.permutation is not None:
-        parts.append(Plot.of(whole.importance(findings.permutation)))
+        parts.append(Plot.of(_errors(findings.permutation)))
     parts += _reasons(findings, "permutation")
     lead = (
         "Each prediction is shared out among the columns, against what the predictor says of training rows. Bars are "
@@ -94,19 +96,23 @@ def _importance(findings: Findings) -> Section:
     return Section("What matters", "importance", parts, lead)
 
 
+def _errors(permutation: Explanation) -> go.Figure:
+    """What shuffling a column costs."""
+    figure = whole.importance(permutation)
+    title = "What errors rest on: how the loss rises where a column is shuffled"
+    figure.update_layout(meta={**figure.layout.meta, "title": title, "alt": title})
+    return figure.update_xaxes(title_text="rise of the mean loss")
+
+
 def _importance_of(explanation: Explanation) -> Iterator[Part]:
-    yield Plot.of(whole.importance(explanation), _importance_table(explanation))
+    if explanation.question.players.own:
+        yield Fragment(_tables.importance(explanation) + f"<p>{SEGMENTS_DIFFER}</p>")
+    else:
+        yield Plot.of(whole.importance(explanation), _tables.importance(explanation))
     if len(explanation) > 1 and not explanation.question.players.own:
         yield Plot.of(whole.beeswarm(explanation))
     if explanation.attribution.interactions is not None:
         yield Plot.of(whole.interaction_matrix(explanation))
-
-
-def _importance_table(explanation: Explanation) -> str:
-    frame = explanation.importance()
-    headings = [Heading("column"), Heading("mean size", number=True), Heading("standard error over rows", number=True)]
-    lines = [[Cell(str(name)), Cell(row.importance), Cell(row.standard_error)] for name, row in frame.iterrows()]
-    return table(headings, lines, f"Importance for {explanation.output}", sortable=True)
 
 
 def _effects(findings: Findings) -> Section | None:
@@ -155,11 +161,10 @@ def _row(findings: Findings, seen: Explanation, row: int) -> Iterator[Plot | Fra
             yield Plot.of(images.overlay(seen, row, key), half=True)
             yield from _heat(findings, row, key)
     if findings.counterfactual is not None and (told := findings.counterfactual.of(row)) is not None:
-        changed = _changed(*told)
-        if changed is not None:
-            yield _told(rows.counterfactual(*told, changed))
+        yield from _tables.counterfactual(*told)
     if findings.influence is not None and (told := findings.influence.of(row)) is not None:
-        yield _told(rows.influence(*told))
+        order = seen.values.iloc[row].abs().sort_values(ascending=False).index
+        yield _tables.influence(*told, list(order) + list(seen.rows.columns.difference(order, sort=False)))
 
 
 def _shares(seen: Explanation, row: int) -> go.Figure:
@@ -167,27 +172,11 @@ def _shares(seen: Explanation, row: int) -> go.Figure:
     return rows.bars(seen, row) if seen.completeness_gap is None else rows.waterfall(seen, row)
 
 
-def _told(figure: go.Figure) -> Plot:
-    """A table, which is scrolled sideways where the screen is narrow."""
-    return Plot.of(figure, half=True, least_width=int(figure.layout.meta.get("least_width", 0)))
-
-
 def _heat(findings: Findings, row: int, key: str) -> Iterator[Plot]:
     """The class activation map of one image, where there is one."""
     told = None if findings.heat is None else findings.heat.of(row)
     if told is not None and key in told[0].question.specs:
         yield Plot.of(images.overlay(*told, key, outline=False), half=True)
-
-
-def _changed(found: Explanation, place: int) -> pd.DataFrame | None:
-    """The row as the nearest counterfactual has it; None where there is none."""
-    told = found.attribution.found
-    if not bool(told["reached"][place]):
-        return None
-    donor, mine = found.background.iloc[int(told["donor"][place])], found.rows.iloc[place]
-    names = [name for name, moved in zip(found.players, told["changed"][place].tolist(), strict=True) if moved]
-    names = [name for name in names if name in found.rows.columns and not isinstance(mine[name], np.ndarray)]
-    return pd.DataFrame([{name: donor[name] for name in names}]) if names else None
 
 
 def _what_if(predictor: Predictor, explanation: Explanation) -> Section | None:
@@ -209,7 +198,7 @@ def _quality(findings: Findings) -> Section:
     explanation = findings.explanation
     parts: list[Part] = []
     if findings.quality:
-        parts.append(Plot.of(quality.measures(explanation, findings.quality), _measure_table(findings)))
+        parts.append(Fragment(_tables.measures(findings.quality)))
     if any(each.name == "deletion" and each.curve for each in findings.quality):
         parts.append(Plot.of(quality.deletion(explanation, findings.quality)))
     text = f"<p>{escape(caption(explanation))}</p>"
@@ -217,19 +206,6 @@ def _quality(findings: Findings) -> Section:
     return Section(
         "How good this explanation is", "quality", [*parts, *_reasons(findings, "quality"), Fragment(text)], lead
     )
-
-
-def _measure_table(findings: Findings) -> str:
-    headings = [
-        Heading("measure"),
-        *(Heading(name, number=True) for name in ("value", "error", "random")),
-        Heading("what"),
-    ]
-    lines = [
-        [Cell(each.name), Cell(each.value), Cell(each.error), Cell(each.random), Cell(each.about)]
-        for each in findings.quality
-    ]
-    return table(headings, lines, "How good the explanation is")
 
 
 def _by_output(explanation: Explanation, parts: Callable[[Explanation], Iterator[Part]]) -> Part:
@@ -250,7 +226,9 @@ def _reasons(findings: Findings, name: str) -> Sequence[Fragment]:
 def figures(findings: Findings) -> dict[str, go.Figure]:
     """The figures that go out as pictures, by file name."""
     explanation = findings.explanation
-    found = {"importance": whole.importance(explanation)}
+    found = {}
+    if not explanation.question.players.own:
+        found["importance"] = whole.importance(explanation)
     if len(explanation) > 1 and not explanation.question.players.own:
         found["beeswarm"] = whole.beeswarm(explanation)
     for row in findings.shown:

@@ -38,7 +38,10 @@ def original(explanation: Explanation, row: int, name: str | None = None) -> go.
     row, name = checked(explanation, row), picture_input(explanation, name)
     figure = _canvas(pixels(explanation, row, name))
     return finish(
-        figure, f"Row {row_name(explanation, row)}: {name} as the network saw it", caption(explanation), TALL + 16
+        figure,
+        f"Row {row_name(explanation, row)}: {_called(explanation, name)} as the network saw it",
+        caption(explanation),
+        TALL + 16,
     )
 
 
@@ -70,7 +73,7 @@ def overlay(explanation: Explanation, row: int, name: str | None = None, *, outl
     _slider(figure, len(figure.data) - 1)
     if outline and explanation.question.players.own:
         figure.add_trace(borders(explanation, row, name))
-    said = f"Row {row_name(explanation, row)}: what in {name} counts for {quantity(explanation)}"
+    said = f"Row {row_name(explanation, row)}: what in {_called(explanation, name)} counts for {quantity(explanation)}"
     return finish(figure, said, caption(explanation), TALL + 96)
 
 
@@ -85,7 +88,18 @@ def segments(explanation: Explanation, row: int, name: str | None = None) -> go.
         raise ExplanationError(f"'{name}' must have been divided, however it is one player; explain with segments")
     figure = _canvas(pixels(explanation, row, name))
     figure.add_trace(borders(explanation, row, name))
-    return finish(figure, f"Row {row_name(explanation, row)}: segments of {name}", caption(explanation), TALL + 16)
+    return finish(
+        figure,
+        f"Row {row_name(explanation, row)}: segments of {_called(explanation, name)}",
+        caption(explanation),
+        TALL + 16,
+    )
+
+
+def _called(explanation: Explanation, name: str) -> str:
+    """The column behind an input, as the user calls it."""
+    columns = explanation.question.specs[name].columns if name in explanation.question.specs else ()
+    return columns[0] if len(columns) == 1 else name
 
 
 def picture_input(explanation: Explanation, name: str | None = None) -> str:
@@ -161,7 +175,7 @@ def _canvas(image: Array) -> go.Figure:
     height, width = image.shape[:2]
     figure = go.Figure()
     figure.add_layout_image(
-        source=_data_uri(image), xref="x", yref="y", x=-0.5, y=-0.5, sizex=width, sizey=height, sizing="stretch"
+        source=data_uri(image), xref="x", yref="y", x=-0.5, y=-0.5, sizex=width, sizey=height, sizing="stretch"
     )
     figure.update_layout(images=[{"layer": "below"}], margin={"b": 16}, dragmode="pan")
     # a trace gives the axes their ranges; it is not seen
@@ -173,7 +187,8 @@ def _canvas(image: Array) -> go.Figure:
     return figure
 
 
-def _data_uri(image: Array) -> str:
+def data_uri(image: Array) -> str:
+    """A picture as text that a page can hold; small ones are enlarged. Shape: height width, or height width 3."""
     from PIL import Image
 
     times = -(-SMALLEST // max(image.shape[:2]))

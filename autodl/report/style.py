@@ -51,7 +51,7 @@ CONFIG: dict[str, Any] = {
 
 def _template(ink: str, pale: str, paper: str, faint: str, stripe: str) -> dict[str, Any]:
     axis = {"gridcolor": faint, "linecolor": faint, "zerolinecolor": QUIET, "automargin": True, "zeroline": False}
-    axis |= {"exponentformat": "power"}  # not 400µ
+    axis |= {"exponentformat": "power", "minexponent": 6, "separatethousands": True}  # not 400µ, nor 2×10⁴
     cell = {"line": {"color": faint}, "font": {"color": ink, "size": 12}}
     whisker = {"color": ink, "thickness": 1.2, "width": 3}
     layout = {

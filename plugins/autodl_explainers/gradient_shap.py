@@ -1,4 +1,4 @@
-"""Gradients at random places between background rows and the row: an approximation."""
+"""Gradients at random places between background rows and the row."""
 
 from __future__ import annotations
 

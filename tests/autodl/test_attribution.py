@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from autodl.attribution import Players, Question
+from autodl.attribution import Attribution, Players, Question
 
 COLUMNS = Players(("age", "job"), {"table": torch.tensor([0, 1, 1])})
 SEGMENTS = Players(("left", "right"), {"photo": torch.tensor([[[0, 0], [1, 1]], [[0, 0], [0, 0]]])}, own=True)
@@ -42,3 +42,16 @@ def test_a_question_about_some_rows_keeps_all_else() -> None:
     assert part.inputs["photo"].tolist() == [[[4, 5], [6, 7]]]
     assert part.players.index["photo"].tolist() == [[[0, 0], [0, 0]]]
     assert question.names == ("photo",)
+
+
+def test_an_answer_about_some_rows() -> None:
+    values = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    found = Attribution(values, torch.tensor(0.5), entries={"x": values}, output=torch.tensor([5.0, 6.0]))
+    one = found.at(torch.tensor([1]))
+    assert one.values.tolist() == [[3, 4]]
+    assert one.base.item() == 0.5
+    assert one.entries is not None
+    assert one.entries["x"].tolist() == [[3, 4]]
+    assert one.output is not None
+    assert one.output.tolist() == [6]
+    assert one.standard_error is None

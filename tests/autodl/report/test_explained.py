@@ -61,7 +61,7 @@ def test_in_a_browser_it_is_silent_and_a_slider_gets_the_answer_of_torch(
     seen = visit(path, viewport={"width": 1200, "height": 900})
     page = seen.page
     assert page.locator("label", has_text=script).first.is_visible()
-    slider = page.get_by_label(script, exact=True)
+    slider = page.get_by_role("slider", name=script, exact=True)
     slider.focus()
     page.keyboard.press("Home")
     least = float(page.get_by_label(f"{script} as a number").input_value())
