@@ -84,10 +84,12 @@ class _Search:
         except AutoDLError as error:
             self.found.left_out.setdefault(name, str(error))
 
-    def _curves(self, seconds: float | None) -> Explanation:
-        names = list(self.explanation.importance().index[:CURVES])
+    def _curves(self, seconds: float | None) -> Explanation | None:
+        tables = {column for spec in self.question.specs.values() if len(spec.shape) == 1 for column in spec.columns}
+        names = [name for name in self.explanation.importance().index if name in tables][:CURVES]
+        if not names:
+            return None
         question, known = self._by_columns()
-        names = [name for name in names if name in question.players.names] or list(question.players.names)[:CURVES]
         question = replace(question, players=_lumped(question.players, names))
         points = 20
         most = self._affordable(seconds, (len(names) + 1) * points)

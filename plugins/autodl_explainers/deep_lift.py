@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from autodl.attribution import Attribution, Question
 from autodl.contracts import Explainer
@@ -36,6 +36,7 @@ class DeepLift(Explainer):
         Neural Networks, arXiv 1711.06104, proposition 2 (as a gradient with other slopes).
     """
 
+    reference: ClassVar[Literal["background", "baseline", "nothing"]] = "baseline"
     complete: ClassVar[bool] = True
 
     def objection(self, question: Question) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 from torch import zeros
 
@@ -19,6 +20,8 @@ class FeatureAblation(Explainer):
     Reference:
         Zeiler, Fergus: Visualizing and Understanding Convolutional Networks, arXiv 1311.2901, section 4.2.
     """
+
+    reference: ClassVar[Literal["background", "baseline", "nothing"]] = "baseline"
 
     def objection(self, question: Question) -> str | None:
         """Where a row's output is not its own."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import zeros
@@ -23,6 +23,7 @@ class GradCam(Explainer):
         Gradient-based Localization, arXiv 1610.02391, eqs. 1 and 2.
     """
 
+    reference: ClassVar[Literal["background", "baseline", "nothing"]] = "nothing"
     space: ClassVar[Space] = Space(
         sign=Choice(
             "both", "positive", doc="whether what speaks against the output is kept, or cut off as in the paper"

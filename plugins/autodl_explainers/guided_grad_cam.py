@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn, zeros
@@ -30,6 +30,8 @@ class GuidedGradCam(Explainer):
         Selvaraju, Cogswell, Das, Vedantam, Parikh, Batra: Grad-CAM, arXiv 1610.02391, section 3.2.
         Springenberg, Dosovitskiy, Brox, Riedmiller: Striving for Simplicity, arXiv 1412.6806, section 3.4.
     """
+
+    reference: ClassVar[Literal["background", "baseline", "nothing"]] = "nothing"
 
     def objection(self, question: Question) -> str | None:
         """Where there is no gradient or no map, or a layer bends the signal that is not an ``nn.ReLU``."""

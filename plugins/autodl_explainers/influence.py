@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -44,6 +44,7 @@ class Influence(Explainer):
         arXiv 2201.10055, for ``normalised``.
     """
 
+    reference: ClassVar[Literal["background", "baseline", "nothing"]] = "nothing"
     needs: ClassVar[tuple[str, ...]] = ("labelled",)
     space: ClassVar[Space] = Space(
         top=Integer(1, 100, default=10, limits=(1, 10**9), doc="labelled rows that are named for each explained row"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import zeros
 
@@ -20,6 +20,7 @@ class InputXGradient(Explainer):
         Activation Differences, arXiv 1605.01713, section 2.
     """
 
+    reference: ClassVar[Literal["background", "baseline", "nothing"]] = "nothing"
     space: ClassVar[Space] = Space(
         origin=Choice("zero", "baseline", doc="where inputs are counted from"),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 
@@ -26,6 +26,7 @@ class IntegratedGradients(Explainer):
         Sundararajan, Taly, Yan: Axiomatic Attribution for Deep Networks, arXiv 1703.01365, eq. 1.
     """
 
+    reference: ClassVar[Literal["background", "baseline", "nothing"]] = "baseline"
     complete: ClassVar[bool] = True
     space: ClassVar[Space] = Space(
         steps=Integer(16, 256, log=True, default=50, limits=(1, 4096), doc="gradients taken on the way"),

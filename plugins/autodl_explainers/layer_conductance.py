@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, zeros
@@ -33,6 +33,7 @@ class LayerConductance(Explainer):
         Shrikumar, Su, Kundaje: Computationally Efficient Measures of Internal Neuron Importance, arXiv 1807.09946.
     """
 
+    reference: ClassVar[Literal["background", "baseline", "nothing"]] = "baseline"
     space: ClassVar[Space] = Space(
         steps=Integer(
             16, 256, log=True, default=50, limits=(1, 4096), doc="gradients taken on the way, before any doubling"

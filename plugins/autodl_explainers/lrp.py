@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 
@@ -37,6 +37,7 @@ class Lrp(Explainer):
         Wasserstein Distance Minimization, arXiv 2106.04923 (gamma rule for inputs of either sign).
     """
 
+    reference: ClassVar[Literal["background", "baseline", "nothing"]] = "nothing"
     space: ClassVar[Space] = Space(
         gamma=Float(0.0, 1.0, default=0.25, limits=(0.0, 100.0), doc="how much more agreeing contributions count"),
         epsilon=Float(1e-9, 1e-3, log=True, default=1e-6, limits=(0.0, 1.0), doc="added to the size of each divisor"),

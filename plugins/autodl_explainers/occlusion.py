@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor, zeros
@@ -27,6 +27,7 @@ class Occlusion(Explainer):
         Zeiler, Fergus: Visualizing and Understanding Convolutional Networks, arXiv 1311.2901, section 4.2.
     """
 
+    reference: ClassVar[Literal["background", "baseline", "nothing"]] = "baseline"
     space: ClassVar[Space] = Space(
         window=Float(0.1, 0.5, default=0.25, limits=(0.0, 1.0), doc="side of a window, as a share of the image's"),
         stride=Float(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -35,6 +35,7 @@ class PermutationImportance(Explainer):
         Fisher, Rudin, Dominici: All Models are Wrong, but Many are Useful, arXiv 1801.01489, section 3.
     """
 
+    reference: ClassVar[Literal["background", "baseline", "nothing"]] = "nothing"
     local: ClassVar[bool] = False
     needs: ClassVar[tuple[str, ...]] = ("labelled",)
     space: ClassVar[Space] = Space(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import zeros
 
@@ -20,6 +20,7 @@ class Saliency(Explainer):
         Saliency Maps, arXiv 1312.6034, section 3.1.
     """
 
+    reference: ClassVar[Literal["background", "baseline", "nothing"]] = "nothing"
     space: ClassVar[Space] = Space(
         signed=Choice(False, True, doc="whether gradients keep their sign, instead of their size alone"),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor, zeros
@@ -31,6 +31,7 @@ class SmoothGrad(Explainer):
         Smilkov, Thorat, Kim, Viégas, Wattenberg: SmoothGrad: Removing Noise by Adding Noise, arXiv 1706.03825.
     """
 
+    reference: ClassVar[Literal["background", "baseline", "nothing"]] = "nothing"
     space: ClassVar[Space] = Space(
         base=Choice(*BASES, doc="the method that is averaged"),
         samples=Integer(10, 200, log=True, default=25, limits=(2, 100_000), doc="copies of each row"),

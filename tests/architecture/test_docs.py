@@ -70,7 +70,7 @@ def test_ci_executes_what_the_readme_says_to_type(root: Path) -> None:
 
 def test_every_command_in_the_documents_can_be_read(root: Path) -> None:
     lines = [(document, words) for document in DOCUMENTS for words in command_lines(read(root, document))]
-    assert {words[0] for _, words in lines} == {"search", "leaderboard", "predict", "evaluate", "space", "components"}
+    assert {words[0] for _, words in lines} == set(CLI)
     for document, words in lines:
         if words == words[:1]:  # a command that is only mentioned
             continue
@@ -164,11 +164,11 @@ def test_nothing_in_the_tree_names_a_place_outside_it(root: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("position", [0, 1])
+@pytest.mark.parametrize("position", [0, 1, 2])
 def test_the_python_in_the_readme_runs(root: Path, tmp_path: Path, position: int) -> None:
     """As it stands, but for the budget."""
     found = blocks(read(root, "README.md"), "python")
-    assert len(found) == 2
+    assert len(found) == 3
     assert 'time="1m"' in found[position]
     code = found[position].replace('time="1m"', "trials=4")
     done = subprocess.run(

@@ -492,10 +492,9 @@ def test_content_that_makes_no_sense_is_refused(
 
 
 def test_a_place_without_a_predictor_is_refused(mixed: Predictor, tmp_path: Path) -> None:
-    with pytest.raises(PredictorError, match=r"there is no predictor\.json"):
-        load(tmp_path, "cpu")
-    with pytest.raises(PredictorError, match=r"there is no predictor\.json"):
-        load(tmp_path / "nowhere", "cpu")
+    for place in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(PredictorError, match=r"there is no predictor\.json"):
+            load(place, "cpu")
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="must be writable"):
         mixed.save(tmp_path / "file")

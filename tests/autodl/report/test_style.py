@@ -197,7 +197,7 @@ def test_a_bare_figure_leaves_title_and_caption_to_the_page() -> None:
     assert plain.layout.title.text is None
     assert plain.layout.title.subtitle.text is None
     assert plain.layout.height == 316
-    assert figure.layout.title.text == "title"
+    assert figure.layout.meta == {"title": "title", "caption": "caption", "alt": "title"}
 
 
 def test_a_legend_gets_the_room_that_its_names_need() -> None:
