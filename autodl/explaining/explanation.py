@@ -151,16 +151,22 @@ class Explanation:
                 }
         return values.T.groupby([owner[name] for name in values.columns], sort=False).sum().T
 
-    def quality(self, **wanted: Any) -> pd.DataFrame:
+    def quality(self, *, again: bool = False, **wanted: Any) -> pd.DataFrame:
         """How good the explanation is, measure by measure, beside what a random one gets.
 
         Args:
+            again: Whether to explain again what was changed a little, and the network with its weights forgotten, which
+                two measures ask for and which takes as often as long.
             wanted: Arguments of ``autodl.explaining.quality.measure``.
         """
         import pandas as pd
 
+        from autodl import registry
         from autodl.explaining.quality import measure
 
+        if again:
+            explainer = registry.explainers.load(self.explainer)(**self.settings)
+            wanted["explain"] = lambda question: explainer.attribute(question).values
         found = measure(replace(self.question, target=self.attribution.target), self.attribution, **wanted)
         columns = ("name", "value", "random", "error", "greater_is_better", "about")
         return pd.DataFrame([{name: getattr(each, name) for name in columns} for each in found]).set_index("name")

@@ -17,9 +17,9 @@ from autodl.attribution import Players, Quantity, Question
 from autodl.errors import AutoDLError, ExplanationError
 from autodl.explaining.ask import ask, evaluate
 from autodl.explaining.explanation import Explanation
-from autodl.explaining.findings import OTHERS, Findings, Told, in_view
+from autodl.explaining.findings import Findings, Told, in_view
 from autodl.explaining.model import explained_model, networks_in
-from autodl.explaining.players import column_players
+from autodl.explaining.players import column_players, lumped
 from autodl.explaining.quality import Measure, measure
 from autodl.explaining.request import build
 from autodl.explaining.subject import Subject, filled, reference_words
@@ -36,7 +36,17 @@ MOST_QUALITY_ROWS, QUALITY_EVALUATIONS = 30, 600
 LEAST_ROWS = 5
 LATE = "the time was up; give more with --time"
 SHORT = "there was no time for as many rows as it takes; give more with --time"
-_SHARES = {"quality": 0.3, "influence": 0.1, "heat": 0.05, "counterfactual": 0.2, "permutation": 0.15, "curves": 0.2}
+INTERACTING = 7
+"""Columns whose interactions are told: those that matter most; all others count as one more."""
+_SHARES = {
+    "quality": 0.25,
+    "influence": 0.1,
+    "heat": 0.05,
+    "counterfactual": 0.2,
+    "permutation": 0.1,
+    "interactions": 0.1,
+    "curves": 0.2,
+}
 
 
 def find(subject: Subject, explanation: Explanation, seconds: float | None) -> Findings:
@@ -90,7 +100,7 @@ class _Search:
         if not names:
             return None
         question, known = self._by_columns()
-        question = replace(question, players=_lumped(question.players, names))
+        question = replace(question, players=lumped(question.players, names))
         points = 20
         most = self._affordable(seconds, (len(names) + 1) * points)
         if most < LEAST_ROWS:
@@ -99,6 +109,19 @@ class _Search:
         return self._asked(
             "partial_dependence", question, rows, known=known, seconds=seconds, settings={"points": points}
         )
+
+    def _interactions(self, seconds: float | None) -> Explanation | None:
+        """What pairs of the columns that matter most do beyond each alone: exact, with all other columns as one."""
+        if self.explanation.attribution.interactions is not None or self.explanation.explainer != "shapley":
+            return None
+        columns = self._columns()
+        if len(columns) < 2:
+            return None
+        names = [name for name in self.explanation.importance().index if name in columns.names][:INTERACTING]
+        question = replace(self.question, players=lumped(columns, names))
+        known = len(next(iter(question.background.values())))
+        rows = self._some(self._affordable(seconds, known * 2 ** len(question.players)), 20)
+        return self._asked("shapley", question, rows, seconds=seconds, settings={"interactions": True})
 
     def _permutation(self, seconds: float | None) -> Explanation:
         explainer = registry.explainers.load("permutation_importance")
@@ -131,7 +154,7 @@ class _Search:
         told = self._told(
             "influence", question, self.found.shown, known=known[self.subject.columns], seconds=seconds, settings={}
         )
-        return _noted(told, notes, self.explanation.quantity)
+        return told.noted(notes, self.explanation.quantity)
 
     def _heat(self, seconds: float | None) -> Told | None:
         if not any(len(spec.shape) == 3 for spec in self.question.specs.values()):
@@ -147,7 +170,7 @@ class _Search:
             except ExplanationError as error:
                 refusal = error
             else:
-                return _noted(told, notes, "score")
+                return told.noted(notes, "score")
         raise refusal
 
     def _quality(self, seconds: float | None) -> list[Measure]:
@@ -269,25 +292,6 @@ class _Search:
         self._enough(affordable, min(LEAST_ROWS, len(self.question)))
         count = min(affordable, most, len(self.question))
         return np.unique(np.linspace(0, len(self.question) - 1, count).round().astype(int))
-
-
-def _noted(told: Told, notes: tuple[str, ...], quantity: Quantity) -> Told:
-    """The same answers with further notes, about a quantity of their own."""
-
-    def noted(found: Explanation) -> Explanation:
-        each = tuple(replace(one, notes=(*one.notes, *notes)) for one in found.attributions)
-        return replace(found, attributions=each, quantity=quantity)
-
-    return Told({output: (noted(found), rows) for output, (found, rows) in told.parts.items()})
-
-
-def _lumped(players: Players, names: Sequence[str]) -> Players:
-    """The named players, in their order; all others are one."""
-    kept = [name for name in players.names if name in names]
-    place = torch.tensor([kept.index(name) if name in kept else len(kept) for name in players.names])
-    several = len(kept) < len(players)
-    index = {key: place[each] for key, each in players.index.items()}
-    return Players((*kept, *([OTHERS] if several else [])), index, players.own)
 
 
 def _only(parts: Mapping[str, T], keys: Sequence[str]) -> dict[str, T]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from autodl.attribution import Quantity
 from autodl.explaining.explanation import Explanation
 from autodl.explaining.quality import Measure
-
-OTHERS = "all other columns"
-"""What columns without a curve of their own are called together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +29,14 @@ class Told:
                 return found, int(np.flatnonzero(rows == row)[0])
         return None
 
+    def noted(self, notes: tuple[str, ...], quantity: Quantity) -> Told:
+        """The same answers with further notes, about a quantity of their own."""
+        parts = {}
+        for output, (found, rows) in self.parts.items():
+            each = tuple(replace(one, notes=(*one.notes, *notes)) for one in found.attributions)
+            parts[output] = replace(found, attributions=each, quantity=quantity), rows
+        return Told(parts)
+
 
 @dataclass(eq=False)
 class Findings:
@@ -40,6 +46,7 @@ class Findings:
         explanation: The explanation itself.
         shown: Positions of the rows that are told one by one.
         permutation: Whose shuffling costs how much.
+        interactions: What pairs of the columns that matter most do beyond each alone.
         curves: Partial dependence of the columns that matter most.
         counterfactual: Of the shown rows, each about the output that it is told of.
         influence: Likewise, on the training rows in its background.
@@ -51,6 +58,7 @@ class Findings:
     explanation: Explanation
     shown: np.ndarray
     permutation: Explanation | None = None
+    interactions: Explanation | None = None
     curves: Explanation | None = None
     counterfactual: Told | None = None
     influence: Told | None = None

@@ -18,6 +18,8 @@ SEGMENTS = 24
 COMPACTNESS = 0.5
 """Deviations of colour that weigh as much as the distance between two patches when an image is divided."""
 SMALLEST_SEGMENT = 4  # pixels
+OTHERS = "all other columns"
+"""What players are called together that are not told apart."""
 
 
 def column_players(specs: Mapping[str, InputSpec], order: Sequence[str] = ()) -> Players:
@@ -88,6 +90,15 @@ def segment_players(
             place = torch.tensor([columns.index(column) for column in spec.columns])
             index[key] = place[spec.feature_mask].expand(rows, *spec.shape)
     return Players(tuple(names), index, own=True)
+
+
+def lumped(players: Players, names: Sequence[str]) -> Players:
+    """The named players, in their order; all others are one, called ``OTHERS``."""
+    kept = [name for name in players.names if name in names]
+    place = torch.tensor([kept.index(name) if name in kept else len(kept) for name in players.names])
+    several = len(kept) < len(players)
+    index = {key: place[each] for key, each in players.index.items()}
+    return Players((*kept, *([OTHERS] if several else [])), index, players.own)
 
 
 def _segments(image: Tensor, count: int) -> Tensor:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from autodl.explaining.explanation import Explanation
-from autodl.explaining.findings import OTHERS, Findings, in_view
+from autodl.explaining.findings import Findings, in_view
+from autodl.explaining.players import OTHERS
 from autodl.report import _tables, effects, images, quality, rows, whole
 from autodl.report._cells import row_name
 from autodl.report.judged import judged_section
@@ -34,6 +35,7 @@ SEGMENTS_DIFFER = (
 )
 WHAT = {
     "permutation": "what errors rest on",
+    "interactions": "what pairs of columns do beyond each alone",
     "curves": "the effect of single columns",
     "counterfactual": "the nearest change with another answer",
     "influence": "the training rows that a prediction rests on",
@@ -88,7 +90,9 @@ def _importance(findings: Findings) -> Section:
         parts.append(Plot.of(whole.classes(explanation)))
     if findings.permutation is not None:
         parts.append(Plot.of(_errors(findings.permutation)))
-    parts += _reasons(findings, "permutation")
+    if findings.interactions is not None:
+        parts.append(Plot.of(whole.interaction_matrix(findings.interactions)))
+    parts += [*_reasons(findings, "permutation"), *_reasons(findings, "interactions")]
     lead = (
         "Each prediction is shared out among the columns, against what the predictor says of training rows. Bars are "
         "mean sizes over the explained rows; each point below is one row."

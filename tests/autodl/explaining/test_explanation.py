@@ -12,6 +12,7 @@ import torch
 from autodl.attribution import Attribution, Players, Question
 from autodl.errors import UnknownNameError
 from autodl.explaining.explanation import Explanation
+from autodl.predictor import Predictor
 
 VALUES = torch.tensor([[1.0, -2.0], [0.5, 0.0], [3.0, 0.0]])
 
@@ -102,3 +103,10 @@ def test_quality_stands_beside_a_random_explanation() -> None:
     table = explanation().quality(names=["sparseness"])
     assert list(table.index) == ["sparseness"]
     assert {"value", "random", "error"} <= set(table.columns)
+
+
+def test_what_is_explained_again_is_measured_too(networks: Predictor, rows: pd.DataFrame) -> None:
+    found = networks.explain(rows, explainer="saliency", rows=4)
+    names = ["sensitivity_max", "parameter_randomisation"]
+    assert not set(names) & set(found.quality().index)
+    assert list(found.quality(again=True, names=names).index) == names

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from autodl.explaining.finding import SHOWN, find
-from autodl.explaining.findings import OTHERS, Findings
+from autodl.explaining.findings import Findings
+from autodl.explaining.players import OTHERS
 from autodl.predictor import Predictor
 
 
@@ -23,6 +24,22 @@ def test_with_time_enough_nothing_is_left_out(whole: Findings) -> None:
     assert set(whole.curves.attribution.found["curves"]) == {"age", "plan", "noise", "day"}
     assert {each.name for each in whole.quality} >= {"deletion", "insertion", "sparseness"}
     assert whole.heat is None  # there are no images
+
+
+def test_interactions_are_those_of_the_columns_that_matter_most(
+    networks: Predictor, rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autodl.explaining.finding.INTERACTING", 2)
+    explanation = networks.explain(rows, background=4)
+    found = find(networks.subject, explanation, None).interactions
+    assert found is not None
+    assert found.players[-1] == OTHERS
+    assert set(found.players[:-1]) == set(explanation.importance().index[:2])
+    matrix = found.attribution.interactions
+    assert matrix is not None
+    assert matrix.shape == (len(rows), 3, 3)
+    known = networks.explain(rows, background=4, settings={"interactions": True})
+    assert find(networks.subject, known, None).interactions is None
 
 
 def test_counterfactuals_change_the_answer(whole: Findings, networks: Predictor) -> None:
@@ -51,7 +68,9 @@ def test_influence_is_over_the_training_rows_that_are_kept(whole: Findings, netw
 
 def test_without_time_all_is_left_out_and_told(networks: Predictor, rows: pd.DataFrame) -> None:
     found = find(networks.subject, networks.explain(rows, background=2), 1e-9)
-    assert set(found.left_out) == {"curves", "permutation", "counterfactual", "influence", "heat", "quality"}
+    assert set(found.left_out) == {
+        *("curves", "permutation", "counterfactual", "influence", "heat", "interactions", "quality")
+    }
     assert all("--time" in reason for reason in found.left_out.values())
 
 
