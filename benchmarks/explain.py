@@ -138,7 +138,7 @@ def shapley_methods(rows: int, slow: int) -> list[Method]:
     """Ours at several evaluations, and every peer that is installed."""
     found = [
         Method(f"shapley {count}", ours("shapley", evaluations=count, tolerance=0.0), count, rows)
-        for count in (128, 256, 512, 768, 1024)
+        for count in (128, 256, 480, 512, 1024)
     ]
     sampling = captum_method("ShapleyValueSampling", n_samples=25)
     found.append(Method("captum ShapleyValueSampling 25 orders", sampling, 750, rows))
