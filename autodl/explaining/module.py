@@ -92,7 +92,7 @@ def explain_module(
         background=_table(known, specs),
         quantity="output",
         target="output",
-        baseline_words=words,
+        baseline_words={"background": words, "baseline": f"the mean of {words}"}.get(method.reference, "nothing"),
         settings=method.settings,
         seconds=time.monotonic() - started,
     )

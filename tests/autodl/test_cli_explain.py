@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -102,6 +103,17 @@ def test_values_of_settings_are_numbers_truth_or_words() -> None:
         "names": "a,b",
         "odd": "[1]",
     }
+
+
+@pytest.mark.slow
+def test_figures_go_out_as_pictures(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
+        pytest.skip("there is no chromium, chromium-browser or google-chrome here")
+    words = ["explain", str(run / "run"), str(run / "rows.csv"), "--rows", "0-1", "--time", "3s", "--json"]
+    assert cli.main([*words, "--png", str(run / "pictures")]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {Path(each).name for each in told["png"]} >= {"importance.png", "beeswarm.png", "row-0.png", "row-1.png"}
+    assert all(Path(each).read_bytes().startswith(b"\x89PNG") for each in told["png"])
 
 
 def test_pictures_need_their_extra(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

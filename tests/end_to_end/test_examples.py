@@ -101,3 +101,14 @@ def test_an_own_module_is_searched(example: Any) -> None:
     assert set(board["model"][board["source"] != "baseline"]) == {"maxout"}
     assert predictor.scores["test"]["accuracy"] > 0.85
     assert registry.encoders.distribution("maxout") == "this process"
+
+
+@of("explain_module")
+def test_a_module_is_explained_without_a_search(example: Any) -> None:
+    exact, quick, refusal = example.main()
+    assert exact.standard_error is None
+    assert exact.importance().index[-1] == "noise"
+    pairs = exact.attribution.interactions.abs().mean(0)
+    assert pairs.argmax().item() in (1, 4)  # distance and weight are multiplied
+    assert quick.explainer == "integrated_gradients"
+    assert "grad_cam would mislead here" in refusal

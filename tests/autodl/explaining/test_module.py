@@ -60,6 +60,7 @@ def test_gradients_work_for_modules_and_are_refused_for_functions() -> None:
     x = torch.randn(4, 3)
     found = autodl.explain(linear(), x, background=torch.zeros(1, 3), explainer="integrated_gradients")
     np.testing.assert_allclose(found.values, WEIGHTS[0] * x, atol=1e-5)
+    assert found.baseline_words == "the mean of 1 background row"
     with pytest.raises(ExplanationError, match="no torch module"):
         autodl.explain(lambda x: x.sum(1), x, explainer="integrated_gradients")
 
