@@ -31,9 +31,10 @@ class Explanation:
         quantity: What the numbers are: ``probability``, ``number`` (in the target's unit), ``score`` (of a network,
             before softmax) or ``output`` (of a module of the user's own).
         target: The name of what is predicted.
-        truth: ``(rows,)``: the true class as position in ``outputs``, or the true number; NaN or -1 where unknown; None
-            where the rows came without.
+        truth: ``(rows, …)``: targets as the task has them: the true class as position in ``classes``, or numbers; NaN
+            or -1 where unknown; None where the rows came without.
         baseline_words: What "nothing known" was, in words.
+        classes: Every class that could be true, explained or not; empty where numbers or 0/1 targets are predicted.
         settings: Of the explainer.
         seconds: Wall time.
         focus: Position of the output in view.
@@ -48,6 +49,7 @@ class Explanation:
     target: str
     baseline_words: str
     truth: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     focus: int = 0
@@ -103,6 +105,16 @@ class Explanation:
         """Sum of the values less what they should sum to. Shape: → rows."""
         found = self.attribution.completeness_gap
         return None if found is None else np.asarray(found.double().cpu())
+
+    def true(self, row: int) -> str | float | None:
+        """What is known to be true of a row: a class's name, or the number of the output in view; None if nothing."""
+        if self.truth is None or self.quantity == "output":
+            return None
+        found = self.truth[row]
+        if self.classes:
+            return self.classes[int(found)] if found >= 0 else None
+        number = float(found if np.ndim(found) == 0 else found[self.attribution.target])
+        return None if np.isnan(number) else number
 
     def of(self, output: str | int) -> Explanation:
         """The same, with another output in view: by name, or by position.

@@ -69,6 +69,6 @@ class Findings:
 
 def in_view(explanation: Explanation, row: int) -> int:
     """The output that a row is told of: the class that is said of it, where all are explained, else the one in view."""
-    if len(explanation.outputs) < 2 or explanation.quantity == "number":
+    if len(explanation.outputs) < 2 or not explanation.classes:
         return explanation.focus
     return int(np.argmax([explanation.of(each).predicted[row] for each in range(len(explanation.outputs))]))

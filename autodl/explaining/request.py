@@ -133,7 +133,9 @@ def positions(names: Sequence[str], wanted: Sequence[str] | None) -> list[int]:
 
 
 def first_focus(task: Task, targets: Sequence[int], outputs: Sequence[Tensor | None]) -> int:
-    """The output in view at first: the positive class of two, the one predicted most often of more."""
+    """The output in view at first: the positive class of two, the one said most often of more; the middle quantile."""
+    if task.kind == "quantile":
+        return int(np.argmin([abs(task.quantiles[target] - 0.5) for target in targets]))
     if len(targets) < 2 or not task.is_classification:
         return 0
     if len(targets) == 2:

@@ -90,6 +90,7 @@ class Subject:
             target=self.task.target,
             baseline_words=reference_words(explainer, len(known)),
             truth=truth,
+            classes=names if self.task.is_classification else (),
             settings=explainer.settings,
             seconds=time.monotonic() - started,
             focus=first_focus(self.task, targets, [each.output for each in found]),

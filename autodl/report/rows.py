@@ -283,12 +283,10 @@ def _height(labels: list[str]) -> int:
 
 def _truth(explanation: Explanation, row: int) -> str:
     """What is known to be true of the row, where anything is."""
-    truth = None if explanation.truth is None else explanation.truth[row]
-    if truth is None or truth != truth or explanation.quantity == "output":
+    truth = explanation.true(row)
+    if truth is None:
         return ""
-    if explanation.quantity == "number":
-        return f" (true: {format_number(float(truth), 4)})"
-    return f" (true: {explanation.outputs[int(truth)]})" if 0 <= truth < len(explanation.outputs) else ""
+    return f" (true: {truth if isinstance(truth, str) else format_number(truth, 4)})"
 
 
 def _alt(said: str, steps: list[_Bar]) -> str:

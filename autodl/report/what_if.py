@@ -223,15 +223,11 @@ class _Scene:
         return evaluate(self.question, inputs).double().cpu()[:, targets].numpy()
 
     def _truth(self) -> list[str]:
-        """What was really so, in words; empty where that is not known."""
+        """What was really so, in words; empty where that is not known, or is another number for each output."""
         told = self.explanation
-        if told.truth is None or np.ndim(told.truth) != 1:
-            return [""] * len(self.frame)
-        if told.quantity == "number":
-            return [format_value(float(each)) if np.isfinite(each) else "" for each in told.truth[: len(self.frame)]]
-        return [
-            clean(told.outputs[int(at)]) if 0 <= at < len(told.outputs) else "" for at in told.truth[: len(self.frame)]
-        ]
+        several = told.truth is not None and np.ndim(told.truth) != 1
+        found = [None if several else told.true(row) for row in range(len(self.frame))]
+        return ["" if each is None else clean(each) if isinstance(each, str) else format_value(each) for each in found]
 
 
 def _by_weight(explanation: Explanation, controls: Sequence[Control]) -> list[Control]:

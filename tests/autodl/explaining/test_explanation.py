@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -58,6 +59,16 @@ def test_another_output_comes_into_view_by_name_or_position() -> None:
     assert found.of(1).completeness_gap is None
     with pytest.raises(UnknownNameError, match="no output is called 'yess'; did you mean 'yes'"):
         found.of("yess")
+
+
+def test_what_is_true_is_told_whatever_is_explained() -> None:
+    """A class by its name, be it explained or not; of several targets the one in view."""
+    classes = replace(explanation(), truth=np.array([1, -1, 0]), classes=("maybe", "sure"))
+    assert [classes.true(row) for row in range(3)] == ["sure", None, "maybe"]
+    several = replace(explanation(), truth=np.array([[1.0, 2.0], [np.nan, 3.0], [5.0, 6.0]]))
+    assert [several.true(0), several.true(1), several.of(1).true(1)] == [1.0, None, 3.0]
+    assert replace(several, quantity="output").true(0) is None
+    assert explanation().true(0) is None
 
 
 def test_importance_is_the_mean_size_largest_first() -> None:

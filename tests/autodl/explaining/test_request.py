@@ -40,6 +40,7 @@ def test_the_positive_class_or_the_one_said_most_often_is_in_view() -> None:
     assert first_focus(Task("y", "binary", ("no", "yes")), [0, 1], list(outputs[:2])) == 1
     assert first_focus(Task("y", "multioutput", further=("z",)), [0, 1], list(outputs[:2])) == 0
     assert first_focus(three, [1], [outputs[1]]) == 0
+    assert first_focus(Task("y", "quantile", quantiles=(0.1, 0.4, 0.9)), [0, 1, 2], list(outputs)) == 1
 
 
 def test_what_a_wrong_prediction_costs() -> None:

@@ -235,6 +235,7 @@ def tabular(rows: int = 60, columns: int = 8, **changes: Any) -> Explanation:
         target="left?",
         baseline_words="the mean prediction of 200 training rows",
         truth=np.ones(rows),
+        classes=("no", "yes", "<b>perhaps</b>"),
         focus=1,
     )
 

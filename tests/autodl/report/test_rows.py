@@ -71,7 +71,9 @@ def test_what_values_miss_is_drawn_as_a_gap(make_tabular: Callable[..., Explanat
     [("number", 3.25, "(true: 3.25)"), ("probability", -1, ""), ("number", np.nan, ""), ("output", 1, "")],
 )
 def test_the_truth_is_told_where_it_is_known(table: Explanation, quantity: str, truth: float, said: str) -> None:
-    title = bars(replace(table, quantity=quantity, truth=np.full(60, truth)), 0).layout.meta["title"]
+    classes = table.classes if quantity == "probability" else ()
+    known = replace(table, quantity=quantity, truth=np.full(60, truth), classes=classes)  # type: ignore[arg-type]
+    title = bars(known, 0).layout.meta["title"]
     assert title.endswith(said)
     assert ("true:" in title) == bool(said)
 

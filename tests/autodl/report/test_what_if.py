@@ -107,6 +107,7 @@ class Scene:
             "loan" if len(names) == 3 else "price",
             "training rows",
             truth,
+            names if len(names) == 3 else (),
         )
         return replace(found, **changes)
 
