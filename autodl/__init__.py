@@ -215,7 +215,7 @@ def explain(
     groups: Mapping[str, Sequence[int]] | None = None,
     segments: bool = True,
     settings: Mapping[str, Any] | None = None,
-    seconds: float | None = None,
+    seconds: float | None = 60.0,
     seed: int = 0,
     force: bool = False,
 ) -> Explanation:
@@ -234,7 +234,7 @@ def explain(
         groups: Name → positions of features that count as one, such as a one-hot group.
         segments: Whether an image is divided into segments; else the whole image is one player.
         settings: Of the explainer, see ``autodl components explainers``.
-        seconds: Wall time for methods that can stop early; None for no limit.
+        seconds: Wall time for methods that can stop early: for more of it errors are smaller; None for no limit.
         seed: Source of all chance.
         force: Whether to answer in spite of objections, and say so.
 

@@ -176,7 +176,7 @@ class Predictor:
             rows: Positions of the rows; or how many at most, spread evenly; None for all.
             root: As in ``predict``.
             wanted: Fields of ``autodl.explaining.request.Request``: outputs, players, background, settings, concepts,
-                seconds, seed, trial, quantity, force.
+                seconds (60 unless said otherwise), seed, trial, quantity, force.
 
         Raises:
             ExplanationError: The answer would mislead, or the question makes no sense.

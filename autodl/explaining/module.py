@@ -18,7 +18,7 @@ from autodl.explaining.ask import ask, untouched
 from autodl.explaining.explanation import Explanation
 from autodl.explaining.model import Model
 from autodl.explaining.players import column_players, segment_players
-from autodl.explaining.request import AUTO, build
+from autodl.explaining.request import AUTO, USUAL_SECONDS, build
 from autodl.records import InputSpec
 
 ONLY = "input"
@@ -51,7 +51,7 @@ def explain_module(
     groups: Mapping[str, Sequence[int]] | None = None,
     segments: bool = True,
     settings: Mapping[str, Any] | None = None,
-    seconds: float | None = None,
+    seconds: float | None = USUAL_SECONDS,
     seed: int = 0,
     memory: int = MEMORY,
     force: bool = False,

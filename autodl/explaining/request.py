@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PlayerKind: TypeAlias = Literal["auto", "columns", "segments", "inputs"]
+USUAL_SECONDS = 60.0
 AUTO = "shapley"
 """What ``auto`` takes: the one method that is right for any model; exact with few players."""
 
@@ -39,7 +40,7 @@ class Request:
         background: Training rows to compare with, at most; None for as many as time bears.
         settings: Of the explainer.
         concepts: Name → rows that show it, as ``autodl.data`` casts them.
-        seconds: Wall time for methods that can stop early; None for no limit.
+        seconds: Wall time for methods that can stop early: for more of it errors are smaller; None for no limit.
         memory: Bytes that may be held at a time.
         seed: Of all chance.
         force: Whether to answer in spite of objections, and say so.
@@ -53,7 +54,7 @@ class Request:
     background: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     concepts: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    seconds: float | None = None
+    seconds: float | None = USUAL_SECONDS
     memory: int = MEMORY
     seed: int = 0
     force: bool = False

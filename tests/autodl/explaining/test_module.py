@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,8 @@ from torch import Tensor, nn
 
 import autodl
 from autodl.errors import ExplanationError, UnknownNameError
+from autodl.explaining.module import explain_module
+from autodl.explaining.request import Request
 
 WEIGHTS = torch.tensor([[1.0, -2.0, 0.5], [0.0, 1.0, 1.0]])
 
@@ -91,6 +95,14 @@ def test_the_module_is_left_as_it_was() -> None:
     autodl.explain(module, torch.randn(8, 3))
     assert module.training
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+def test_the_front_door_says_the_same_defaults() -> None:
+    outer, inner = (inspect.signature(each).parameters for each in (autodl.explain, explain_module))
+    assert {name: each.default for name, each in outer.items()}.items() <= {
+        name: each.default for name, each in inner.items()
+    }.items()
+    assert inner["seconds"].default == Request().seconds
 
 
 def test_bad_questions_are_refused() -> None:
