@@ -125,8 +125,8 @@ class Registry(Generic[T]):
 
 
 def snake_case(name: str) -> str:
-    """``ResidualMlp`` → ``residual_mlp``."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    """``ResidualMlp`` → ``residual_mlp``, ``InputXGradient`` → ``input_x_gradient``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 def camel_case(name: str) -> str:

@@ -178,6 +178,8 @@ class _Search:
         self._enough(most, 2)
         rows = torch.as_tensor(self._some(most, MOST_QUALITY_ROWS))
         whole = self.explanation.attribution
+        if len(whole.values) != len(self.question) or not whole.values.shape[1]:
+            raise ExplanationError(f"{self.explanation.explainer} gives no row shares of its own")
         question = replace(self.question.at(rows), target=whole.target)
         return measure(question, whole.at(rows), seed=self.question.seed)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,6 +28,8 @@ from autodl.fitted import FittedEnsemble
 from autodl.records import Schema, Task, column_names
 
 MOST_BACKGROUND = 32
+SAMPLERS = {"evaluations", "kernel_width"}
+"""Settings of methods that sample coalitions of players, each of which is asked of every background row."""
 FEWEST_BACKGROUND = 4
 COALITIONS_A_PLAYER, FEWEST_COALITIONS = 4, 64
 """What a sampled Shapley value wants before a longer background is worth its time."""
@@ -73,9 +75,11 @@ class Subject:
         explainer = build(AUTO if request.explainer == "auto" else request.explainer, request.settings)
         names = output_names(self.task)
         targets = positions(names, request.outputs)
+        if not explainer.local and request.players == "auto":
+            request = replace(request, players="columns")  # what all rows are told together is no row's own segments
         question = self.question(frame, request)
         with fastest_threads(lambda: evaluate(question, question.background)):
-            known = self._background(question, request)
+            known = self._background(question, request, sampling=explainer.space.keys() & SAMPLERS)
             question = replace(question, background=_chosen(question, known))
             if any(need == "labelled" for need in explainer.needs):
                 question = replace(question, labelled=self.labelled(explainer, question, truth, quantity))
@@ -174,16 +178,17 @@ class Subject:
             return segment_players(specs, inputs, order)
         return column_players(specs, order)
 
-    def _background(self, question: Question, request: Request) -> np.ndarray:
-        """Positions of training rows that are spread evenly over the predictions; as many as time bears, or none.
+    def _background(self, question: Question, request: Request, *, sampling: Collection[str]) -> np.ndarray:
+        """Positions of training rows that are spread evenly over the predictions.
 
-        Too few rows would be an arbitrary place to start from: then their mean stands for nothing known.
+        Methods that ask the model about samples of players ask about each background row, and so get as many as time
+        bears. Too few would be an arbitrary place to start from: then their mean stands for nothing known.
         """
         started = time.monotonic()
         told = evaluate(question, question.background).double().cpu().numpy()
         per_row = (time.monotonic() - started) / len(told)
-        count = request.background or MOST_BACKGROUND
-        if request.background is None and request.seconds is not None:
+        count = request.background or (MOST_BACKGROUND if sampling else len(told))
+        if sampling and request.background is None and request.seconds is not None:
             players = len(question.players)
             wanted = max(COALITIONS_A_PLAYER * players, FEWEST_COALITIONS)
             wanted = (min(wanted, 2**players) if players < 20 else wanted) * len(question)

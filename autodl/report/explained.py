@@ -86,7 +86,7 @@ def _importance(findings: Findings) -> Section:
     """What matters over all rows, for each output."""
     explanation = findings.explanation
     parts: list[Part] = [_by_output(explanation, _importance_of)]
-    if len(explanation.outputs) > 2 and not explanation.question.players.own:
+    if len(explanation.outputs) > 2 and explanation.question.players.names and not explanation.question.players.own:
         parts.append(Plot.of(whole.classes(explanation)))
     if findings.permutation is not None:
         parts.append(Plot.of(_errors(findings.permutation)))
@@ -109,11 +109,14 @@ def _errors(permutation: Explanation) -> go.Figure:
 
 
 def _importance_of(explanation: Explanation) -> Iterator[Part]:
+    if not explanation.attribution.values.shape[1]:
+        yield Fragment(f"<p>{escape(explanation.explainer)} speaks of no columns: see row by row.</p>")
+        return
     if explanation.question.players.own:
         yield Fragment(_tables.importance(explanation) + f"<p>{SEGMENTS_DIFFER}</p>")
     else:
         yield Plot.of(whole.importance(explanation), _tables.importance(explanation))
-    if len(explanation) > 1 and not explanation.question.players.own:
+    if len(explanation) > 1 and _of_rows(explanation) and not explanation.question.players.own:
         yield Plot.of(whole.beeswarm(explanation))
     if explanation.attribution.interactions is not None:
         yield Plot.of(whole.interaction_matrix(explanation))
@@ -123,13 +126,14 @@ def _effects(findings: Findings) -> Section | None:
     """What the value of one column does."""
     explanation = findings.explanation
     options: list[tuple[str, list[Plot | Fragment]]] = []
-    curves = findings.curves.attribution.found["curves"] if findings.curves else {}
+    drawn = explanation if "curves" in explanation.attribution.found else findings.curves
+    curves = drawn.attribution.found["curves"] if drawn else {}
     for name in list(explanation.importance().index[:COLUMNS_DRAWN]):
         parts: list[Plot | Fragment] = []
-        if not explanation.question.players.own and len(explanation) > 1:
+        if not explanation.question.players.own and len(explanation) > 1 and _of_rows(explanation):
             parts.append(Plot.of(whole.dependence(explanation, str(name)), half=True))
-        if findings.curves is not None and name in curves and name != OTHERS:
-            parts.append(Plot.of(effects.partial_dependence(findings.curves, str(name)), half=True))
+        if drawn is not None and name in curves and name != OTHERS:
+            parts.append(Plot.of(effects.partial_dependence(drawn, str(name)), half=True))
         if parts:
             options.append((str(name), parts))
     reasons = _reasons(findings, "curves")
@@ -154,7 +158,8 @@ def _rows(findings: Findings) -> Section:
 
 
 def _row(findings: Findings, seen: Explanation, row: int) -> Iterator[Plot | Fragment]:
-    yield Plot.of(_shares(seen, row))
+    if _of_rows(seen):
+        yield Plot.of(_shares(seen, row))
     pictures = [key for key, spec in seen.question.specs.items() if len(spec.shape) == 3]
     shown: set[str] = set()
     for key in pictures:
@@ -162,13 +167,21 @@ def _row(findings: Findings, seen: Explanation, row: int) -> Iterator[Plot | Fra
         if column not in shown and not bool(seen.question.inputs[key][row].isnan().any()):
             shown.add(column)
             yield Plot.of(images.original(seen, row, key), half=True)
-            yield Plot.of(images.overlay(seen, row, key), half=True)
+            if _of_rows(seen):
+                yield Plot.of(images.overlay(seen, row, key), half=True)
             yield from _heat(findings, row, key)
     if findings.counterfactual is not None and (told := findings.counterfactual.of(row)) is not None:
         yield from _tables.counterfactual(*told)
     if findings.influence is not None and (told := findings.influence.of(row)) is not None:
-        order = seen.values.iloc[row].abs().sort_values(ascending=False).index
+        sizes = seen.values.iloc[row] if _of_rows(seen) else seen.values.mean()
+        order = sizes.abs().sort_values(ascending=False).index
         yield _tables.influence(*told, list(order) + list(seen.rows.columns.difference(order, sort=False)))
+
+
+def _of_rows(explanation: Explanation) -> bool:
+    """Whether each row has shares of its own: not where all get one answer, nor where players are not spoken of."""
+    values = explanation.attribution.values
+    return len(values) == len(explanation) and values.shape[1] > 0
 
 
 def _shares(seen: Explanation, row: int) -> go.Figure:
@@ -231,10 +244,10 @@ def figures(findings: Findings) -> dict[str, go.Figure]:
     """The figures that go out as pictures, by file name."""
     explanation = findings.explanation
     found = {}
-    if not explanation.question.players.own:
+    if explanation.attribution.values.shape[1] and not explanation.question.players.own:
         found["importance"] = whole.importance(explanation)
-    if len(explanation) > 1 and not explanation.question.players.own:
+    if len(explanation) > 1 and _of_rows(explanation) and not explanation.question.players.own:
         found["beeswarm"] = whole.beeswarm(explanation)
-    for row in findings.shown:
+    for row in findings.shown if _of_rows(explanation) else ():
         found[f"row-{row}"] = _shares(explanation.of(in_view(explanation, int(row))), int(row))
     return {name: themed(figure) for name, figure in found.items()}

@@ -32,12 +32,37 @@ def test_what_is_left_out_is_told_with_the_reason(networks: Predictor, rows: pd.
     assert "Left out: how good the explanation is (the time was up; give more with --time)." in page
 
 
-@pytest.mark.parametrize("explainer", ["integrated_gradients", "saliency", "lime"])
+@pytest.mark.parametrize(
+    "explainer",
+    [
+        *("counterfactual", "influence", "input_x_gradient", "integrated_gradients", "layer_conductance", "lime"),
+        *("partial_dependence", "permutation_importance", "saliency", "smooth_grad"),
+    ],
+)
 def test_other_methods_have_their_page_too(
     explainer: str, networks: Predictor, rows: pd.DataFrame, tmp_path: Path
 ) -> None:
-    page = written(networks, rows, tmp_path / "page.html", seconds=1e-9, explainer=explainer).read_text()
+    """With the training rows a prediction rests on, whatever the method says or does not say of columns."""
+    explanation = networks.explain(rows, explainer=explainer)
+    assert explanation.explainer == explainer
+    findings = find(networks.subject, explanation, 1e-9)
+    findings.influence = find(networks.subject, networks.explain(rows, background=1), 5.0).influence
+    write_explanation(networks, findings, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
     assert explainer in page
+    assert "the training rows that pull" in page
+    figures(findings)
+
+
+@pytest.mark.parametrize("explainer", ["partial_dependence", "permutation_importance", "feature_ablation"])
+def test_images_have_their_page_whatever_the_method(explainer: str, pictures: Predictor, tmp_path: Path) -> None:
+    """What all rows are told together speaks of whole images."""
+    assert pictures.evidence is not None
+    frame = pictures.evidence.frame.assign(kind="day")
+    explanation = pictures.explain(frame, rows=4, explainer=explainer)
+    assert ("photo" in explanation.players) == (explainer != "feature_ablation")
+    write_explanation(pictures, find(pictures.subject, explanation, 1e-9), tmp_path / "page.html")
+    assert explainer in (tmp_path / "page.html").read_text()
 
 
 def test_figures_go_out_by_name(networks: Predictor, rows: pd.DataFrame) -> None:
