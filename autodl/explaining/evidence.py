@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from autodl.contracts import Modality
-from autodl.records import Column
 
 ROWS, PICTURE_ROWS = 200, 64
 """Training rows that are kept, of tables alone and where there are images."""
@@ -45,7 +44,7 @@ class Evidence:
         """Rebuild from ``to_content``'s data."""
         columns = {name: _unpacked(part) for name, part in content["columns"]}
         frame = pd.DataFrame(columns, index=pd.RangeIndex(content["rows"]))
-        return cls(frame, *(_array(content[name]) for name in ("targets", "told", "truth")))
+        return cls(frame, *(np.asarray(content[name]) for name in ("targets", "told", "truth")))
 
 
 def draw(
@@ -60,7 +59,9 @@ def draw(
         modalities: Fitted ones by view; where several see an image the one that keeps most of it counts.
         seed: Of the draw.
     """
-    pictures = {column.name for modality in modalities.values() for column in modality.columns if _seen(column)}
+    pictures = {
+        column.name for modality in modalities.values() for column in modality.columns if column.kind == "image"
+    }
     most = PICTURE_ROWS if pictures else ROWS
     chosen = np.sort(np.random.default_rng(seed).permutation(positions)[:most])
     drawn = frame.iloc[chosen].reset_index(drop=True)
@@ -70,10 +71,6 @@ def draw(
                 stored = modality.transform(drawn.assign(**{column.name: frame[column.name].iloc[chosen].to_numpy()}))
                 drawn[column.name] = _cells(stored.values.numpy(), stored.present.numpy())
     return drawn, targets[chosen]
-
-
-def _seen(column: Column) -> bool:
-    return column.kind == "image"
 
 
 def _cells(values: np.ndarray, present: np.ndarray) -> pd.Series:
@@ -100,17 +97,13 @@ def _packed(cells: pd.Series) -> dict[str, Any]:
 
 def _unpacked(part: Mapping[str, Any]) -> pd.Series:
     if "numbers" in part:
-        return pd.Series(_array(part["numbers"]), dtype=np.float64)
+        return pd.Series(np.asarray(part["numbers"]), dtype=np.float64)
     if "dates" in part:
-        return pd.Series(_array(part["dates"]).astype("datetime64[ns]"))
+        return pd.Series(np.asarray(part["dates"]).astype("datetime64[ns]"))
     if "words" in part:
         return pd.Series(part["words"], dtype=object)
-    arrays, present = _array(part["arrays"]), _array(part["present"]).astype(bool)
+    arrays, present = np.asarray(part["arrays"]), np.asarray(part["present"]).astype(bool)
     cells = np.full(len(present), None, dtype=object)
     for row, image in zip(np.flatnonzero(present), arrays, strict=True):
         cells[row] = image
     return pd.Series(cells, dtype=object)
-
-
-def _array(value: Any) -> np.ndarray:
-    return np.asarray(value)

@@ -229,7 +229,7 @@ class Explanation:
         return {**self.facts(), "outputs": [self._one(position) for position in range(len(self.outputs))]}
 
     def to_csv(self) -> str:
-        """One line a row, player and output: value, standard error, output, base and gap."""
+        """One line a row, player and output: the value and its standard error."""
         import pandas as pd
 
         parts = []

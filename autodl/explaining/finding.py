@@ -12,7 +12,6 @@ import pandas as pd
 import torch
 from torch import nn
 
-from autodl import registry
 from autodl.attribution import Players, Quantity, Question
 from autodl.errors import AutoDLError, ExplanationError
 from autodl.explaining.ask import ask, evaluate
@@ -92,7 +91,7 @@ class _Search:
             setattr(self.found, name, getattr(self, f"_{name}")(seconds))
             self.found.left_out.pop(name, None)
         except AutoDLError as error:
-            self.found.left_out.setdefault(name, str(error))
+            self.found.left_out[name] = str(error)
 
     def _curves(self, seconds: float | None) -> Explanation | None:
         tables = {column for spec in self.question.specs.values() if len(spec.shape) == 1 for column in spec.columns}
@@ -124,9 +123,9 @@ class _Search:
         return self._asked("shapley", question, rows, seconds=seconds, settings={"interactions": True})
 
     def _permutation(self, seconds: float | None) -> Explanation:
-        explainer = registry.explainers.load("permutation_importance")
+        explainer = build("permutation_importance", {})
         question = replace(self.question, players=self._columns())
-        labelled = self.subject.labelled(explainer(), question, self.explanation.truth, self.explanation.quantity)
+        labelled = self.subject.labelled(explainer, question, self.explanation.truth, self.explanation.quantity)
         most = self._affordable(seconds, 3 * len(question.players))
         self._enough(most, 2 * LEAST_ROWS)
         settings = {"rows": max(2, min(most, 500)), "repeats": 5}
@@ -175,7 +174,6 @@ class _Search:
 
     def _quality(self, seconds: float | None) -> list[Measure]:
         most = self._affordable(seconds, QUALITY_EVALUATIONS)
-        self._enough(most, 2)
         rows = torch.as_tensor(self._some(most, MOST_QUALITY_ROWS))
         whole = self.explanation.attribution
         if len(whole.values) != len(self.question) or not whole.values.shape[1]:
@@ -183,25 +181,15 @@ class _Search:
         question = replace(self.question.at(rows), target=whole.target)
         return measure(question, whole.at(rows), seed=self.question.seed)
 
-    def _told(
-        self,
-        name: str,
-        question: Question,
-        rows: np.ndarray,
-        *,
-        known: pd.DataFrame | None = None,
-        seconds: float | None,
-        settings: Mapping[str, Any],
-    ) -> Told:
-        """One method's answer about each row, for the output that the row is told of."""
+    def _told(self, name: str, question: Question, rows: np.ndarray, *, seconds: float | None, **wanted: Any) -> Told:
+        """``_asked`` about each row, for the output that the row is told of."""
         self._enough(len(rows), 1)
         said = np.array([in_view(self.explanation, int(row)) for row in rows])
         parts = {}
         for output in np.unique(said):
             mine = rows[said == output]
             share = None if seconds is None else seconds * len(mine) / len(rows)
-            wanted = {"known": known, "seconds": share, "settings": settings, "outputs": [int(output)]}
-            parts[int(output)] = self._asked(name, question, mine, **wanted), mine  # type: ignore[arg-type]
+            parts[int(output)] = self._asked(name, question, mine, seconds=share, outputs=[int(output)], **wanted), mine
         return Told(parts)
 
     def _asked(
@@ -240,8 +228,7 @@ class _Search:
 
     def _by_columns(self) -> tuple[Question, pd.DataFrame]:
         """The question with columns as players, against all training rows that are kept."""
-        views, _ = self.subject.ensemble.views(self.subject.evidence.frame)
-        specs = self.question.specs
+        views, specs = self.subject.known, self.question.specs
         known = {key: filled(views[key], specs[key].baseline) for key in self.question.names}
         frame = self.subject.evidence.frame[self.subject.columns]
         return replace(self.question, background=known, players=self._columns()), frame

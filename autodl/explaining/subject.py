@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,11 @@ class Subject:
             focus=first_focus(self.task, targets, [each.output for each in found]),
         )
 
+    @cached_property
+    def known(self) -> dict[str, Tensor]:
+        """The training rows that are kept, as members see them."""
+        return self.ensemble.views(self.evidence.frame)[0]
+
     @property
     def columns(self) -> list[str]:
         """The columns that a view reads, in the table's order."""
@@ -119,8 +125,8 @@ class Subject:
         model = explained_model(self.ensemble, self.calibration, quantity, request.trial)
         keys = self._keys(request.trial)
         specs = {key: self.ensemble.specs[key] for key in keys}
-        inputs, known = self._views_of(frame, keys), self._views_of(self.evidence.frame, keys)
-        known = {key: filled(known[key], specs[key].baseline) for key in keys}
+        inputs = self._views_of(frame, keys)
+        known = {key: filled(self.known[key], specs[key].baseline) for key in keys}
         return Question(
             model=model,
             inputs=inputs,
@@ -146,7 +152,7 @@ class Subject:
         """
         loss = loss_of(self.task, quantity)
         if explainer.local:
-            inputs = self._views_of(self.evidence.frame, question.names)
+            inputs = {key: self.known[key] for key in question.names}
             return Labelled(inputs, self._goal(self.evidence.targets), loss)
         known = None if truth is None else ~missing_targets(truth)
         if truth is None or known is None or not known.any():

@@ -196,7 +196,7 @@ def _heat(findings: Findings, row: int, key: str) -> Iterator[Plot]:
         yield Plot.of(images.overlay(*told, key, outline=False), half=True)
 
 
-def _what_if(predictor: Predictor, explanation: Explanation) -> Section | None:
+def _what_if(predictor: Predictor, explanation: Explanation) -> Section:
     """The panel, for tables."""
     columns = [column for column in predictor.schema if column.name in explanation.rows.columns]
     specs, ensemble = explanation.question.specs, predictor.subject.ensemble

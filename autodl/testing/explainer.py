@@ -20,10 +20,10 @@ from torch import nn
 from autodl.attribution import Attribution, Players, Question
 from autodl.contracts import Explainer
 from autodl.errors import ExplanationError
-from autodl.explaining.ask import ask
+from autodl.explaining.ask import LARGEST_GAP, ask
 from autodl.testing._explainer_cases import ROWS, about, linear_question, quietly, small_questions
 
-EXACT, APPROXIMATE = 1e-5, 0.05
+EXACT = 1e-5
 """Completeness gaps in float32: of the sizes added up, and, where steps are taken, of what is to be explained."""
 LITTLE = 2**15
 """Bytes: a few rows."""
@@ -62,8 +62,8 @@ def check(explainer: Explainer, question: Question, found: Attribution) -> None:
         assert found.completeness_gap is not None
         whole, added = (found.output - found.base).abs(), found.values.abs().sum(1)
         sizes = found.output.abs() + found.base.abs() + added
-        shown = torch.maximum(whole, APPROXIMATE * added)
-        allowed = 1e-4 * sizes + APPROXIMATE * shown if "steps" in explainer.space else EXACT * sizes
+        shown = torch.maximum(whole, LARGEST_GAP * added)
+        allowed = 1e-4 * sizes + LARGEST_GAP * shown if "steps" in explainer.space else EXACT * sizes
         assert (found.completeness_gap.abs() <= allowed).all(), f"gap {found.completeness_gap} of {whole}"
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from autodl.attribution import Players, Question
 
 ROWS_AT_ONCE = 1024
-"""Larger batches fall out of a CPU's cache: 4,096 rows take half as long again, each."""
+"""Larger batches fall out of a CPU's cache."""
 COPIES = 16
 """Bytes that a row in the model is taken to need, as a multiple of its own."""
 

@@ -15,8 +15,8 @@ from autodl_explainers._objections import first, missing, rewritable
 class DeepLiftShap(Explainer):
     """The mean of ``deep_lift`` over all background rows as baselines: values sum to f(x) less the mean output.
 
-    These are not Shapley values, unless the model is additive: on an MLP of 8 features with 20 background rows they
-    were off by 28.8 %. ``shapley`` gives the real ones.
+    These are not Shapley values, unless the model is additive, and may be far from them: ``shapley`` gives the real
+    ones.
 
     Reference:
         Lundberg, Lee: A Unified Approach to Interpreting Model Predictions, arXiv 1705.07874, section 4.2 (Deep SHAP).
