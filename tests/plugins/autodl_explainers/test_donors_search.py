@@ -105,6 +105,21 @@ def test_players_are_given_back_until_none_can_be_spared() -> None:
             assert (torch.where(fewer, donors[donor], x[row]) @ WEIGHTS > 0) == before
 
 
+def test_players_that_nobody_needs_are_given_back_together() -> None:
+    """Of 20 players one decides: alone and in prefixes each is asked once, then the one that is left."""
+    x = torch.cat([torch.ones(1, 20), -torch.ones(1, 20)]).double()
+    players = Players(tuple(map(str, range(20))), {"table": torch.arange(20)})
+    asked = Question(
+        lambda inputs: torch.stack([inputs["table"][:, 3], -inputs["table"][:, 3]], 1),
+        *({"table": x[:1]}, 0, {}, players, {"table": x[1:]}, {"table": x[1:]}),
+    )
+    line, plain = class_line(asked), outputs(asked, asked.background)
+    start, _ = candidates(Metric.of(asked, torch.ones(20, dtype=torch.bool)), line, plain, 1)
+    found, sent, _ = reverted(asked, line, start, Deadline(asked))
+    assert found.taken[0].nonzero().flatten().tolist() == [3]
+    assert sent == 20 + 20 + 1
+
+
 def test_time_that_is_up_leaves_what_is_across() -> None:
     asked = dataclasses.replace(question(), seconds=0.0)
     line, plain = class_line(asked), outputs(asked, asked.background)

@@ -137,6 +137,15 @@ def test_memory_bounds_how_many_coalitions_are_compared() -> None:
     assert int(estimate(game, table, Effort(4096, 0.0, memory=24 * 50**2)).asked.max()) == 102
 
 
+def test_a_round_ends_early_when_the_time_is_up() -> None:
+    game, table = setting(perceptron())
+    late, calm = (Rounds(game, table, Effort(512, 0.0, until=until)) for until in (0.0, math.inf))
+    late.ask(80)
+    calm.ask(80)
+    assert (len(late.odd) - 1, len(calm.odd) - 1) == (10, 80)
+    assert torch.equal(late.odd, calm.odd[:11])
+
+
 def test_exact_values_and_interactions_do_not_hang_on_how_many_rows_memory_allows() -> None:
     game, table = setting(largest, rows=5, players=6)
     plenty = solve(game, table, Effort(0, 0.0, interactions=True))
