@@ -162,11 +162,16 @@ def _scores(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _honesty(summary: Mapping[str, Any], width: int) -> list[str]:
-    """Baselines beside the score that was chosen by, and whether intervals hold what they promise."""
+    """Baselines, inputs alone and fused, and whether intervals hold what they promise."""
     lines: list[str] = []
     if summary.get("baselines"):
         listed = " · ".join(f"{name} {score(value)}" for name, value in summary["baselines"].items())
         lines += _line("baselines", f"{listed} (validation {summary['metric']})", width)
+    compared = summary.get("compared")
+    if compared:
+        metric = list(compared[0]["test"])[-1]
+        listed = " · ".join(f"{each['name']} {score(each['test'][metric][0])}" for each in compared)
+        lines += _line("inputs", f"{printable(listed)} (test {metric})", width)
     held = summary.get("test_coverage")
     if held:
         said = f"asked to hold {held['asked']:.0%} of the rows, they hold {held['measured']:.1%} of the test rows"

@@ -43,15 +43,27 @@ class Calibration:
             whose classes are 0 and 1. Empty: probabilities stay as they are.
         biases: What is added then; of the same shape.
         thresholds: Probability above which the second class, or a 1, is said; one a 0/1 target. Empty: one half.
+        prior: What is said of a row of which nothing is known: one value an output. Empty where that is not known.
     """
 
     labels: bool = False
     scales: tuple[tuple[float, ...], ...] = ()
     biases: tuple[tuple[float, ...], ...] = ()
     thresholds: tuple[float, ...] = ()
+    prior: tuple[float, ...] = ()
 
     def apply(self, predictions: Array) -> Array:
-        """Return honest probabilities; numbers come back as they are. Shape: rows values → the same."""
+        """Return honest probabilities; numbers come back as they are. A row of NaN, of which nothing is known, gets the
+        prior. Shape: rows [values] → the same.
+        """
+        unknown = np.isnan(predictions).reshape(len(predictions), -1).any(axis=1)
+        told = self._scaled(predictions)
+        if not self.prior or not unknown.any():
+            return told
+        prior = np.array(self.prior) if told.ndim > 1 else np.float64(self.prior[0])
+        return np.where(unknown.reshape(-1, *[1] * (told.ndim - 1)), prior, told)
+
+    def _scaled(self, predictions: Array) -> Array:
         if not self.scales:
             return predictions
         logs = _logs(predictions, self.labels)
@@ -87,7 +99,23 @@ class Calibration:
     def from_json(cls, data: Mapping[str, Any]) -> Calibration:
         """Rebuild from ``to_json``'s data."""
         scales, biases = (tuple(tuple(map(float, each)) for each in data[name]) for name in ("scales", "biases"))
-        return cls(bool(data["labels"]), scales, biases, tuple(map(float, data["thresholds"])))
+        thresholds, prior = (tuple(map(float, data.get(name, ()))) for name in ("thresholds", "prior"))
+        return cls(bool(data["labels"]), scales, biases, thresholds, prior)
+
+
+def prior(targets: Array, task: Task) -> tuple[float, ...]:
+    """What to say where nothing is known: shares of classes and of 1, means, or quantiles of numbers.
+
+    Args:
+        targets: Of the rows that were fitted on, as ``Task`` says.
+        task: What is predicted.
+    """
+    if task.is_classification:
+        counts = np.bincount(np.asarray(targets, np.int64), minlength=task.n_outputs)
+        return tuple((counts / counts.sum()).tolist())
+    if task.kind == "quantile":
+        return tuple(np.quantile(targets, task.quantiles).tolist())
+    return tuple(np.atleast_1d(np.mean(targets, axis=0, dtype=np.float64)).tolist())
 
 
 def fit_calibration(probabilities: Array, targets: Array, task: Task, *, seed: int = 0) -> Calibration:

@@ -104,10 +104,14 @@ class Encoder(nn.Module, ABC):
             what they predict is averaged.
         convolutional: Whether it convolves. ``vmap`` makes grouped convolutions of these, which a CPU runs far slower,
             so that packs of them hold one member there.
+        reads: Structural settings that its input's modality must have for it.
+        pretrained: Whether it begins with weights that came with a package.
     """
 
     space: ClassVar[Space] = Space()
     convolutional: ClassVar[bool] = False
+    reads: ClassVar[Mapping[str, Any]] = {}
+    pretrained: ClassVar[bool] = False
     copies: int = 1
     width: int
 
@@ -131,9 +135,18 @@ class Fusion(nn.Module, ABC):
 
     Args:
         widths: Width of the tokens of each input; iterated in sorted order.
+
+    Attributes:
+        heads_first: Whether it takes what a head of each input says instead of its tokens: raw outputs (logits,
+            standardised numbers), one token an input and all of one width, which is its own too; what it returns are
+            the network's outputs, with no head after it.
+        additive: Whether it returns a sum of one term for each input that is there, so that no two of them interact.
+        width: Width of what it returns.
     """
 
     space: ClassVar[Space] = Space()
+    heads_first: ClassVar[bool] = False
+    additive: ClassVar[bool] = False
     width: int
 
     @abstractmethod

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from autodl import registry
 from autodl.contracts import Estimator
 from autodl.errors import PredictorError, TrialError
 from autodl.records import InputSpec, Task, TrialConfig
+from autodl.vectors import vector_width
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -95,7 +95,7 @@ def category_groups(specs: Mapping[str, InputSpec]) -> tuple[tuple[int, ...], ..
             for column in np.unique(columns[one_hot]):
                 members = np.flatnonzero(one_hot & (columns == column))
                 groups += [tuple(int(first + member) for member in members)] if len(members) > 1 else []
-        first += math.prod(spec.shape)
+        first += vector_width(spec)
     return tuple(groups)
 
 

@@ -19,7 +19,8 @@ from autodl.contracts import Inputs, Modality
 from autodl.errors import PredictorError, UnknownNameError, nearest
 from autodl.network import Network, kept_columns
 from autodl.records import Column, Component, InputSpec, Stored, Task, TrialConfig
-from autodl.training.data import ENTRIES_PER_CHUNK, as_input, predictions, side_by_side, spec_on
+from autodl.training.data import ENTRIES_PER_CHUNK, as_input, predictions, spec_on
+from autodl.vectors import side_by_side
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +101,9 @@ class FittedEnsemble:
         self.task = task
         self._networks = {m.number: self._built(m) for m in self.members if not m.config.estimator}
         self._estimators = {
-            m.number: estimating.load(_bytes(m), m.config, task) for m in self.members if m.config.estimator
+            m.number: estimating.load(m.weights["learnt"].numpy().tobytes(), m.config, task)
+            for m in self.members
+            if m.config.estimator
         }
         self.to(torch.device("cpu"))
 
@@ -132,7 +135,7 @@ class FittedEnsemble:
 
     @torch.no_grad()
     def predict(self, frame: pd.DataFrame, rows_at_once: int | None = None) -> np.ndarray:
-        """Return probabilities, or numbers in the target's unit; warn of cells that cannot be used.
+        """Return probabilities, or numbers in the target's unit, NaN as ``mean``; warn of cells that cannot be used.
 
         Args:
             frame: Rows as ``autodl.data`` casts them.
@@ -146,9 +149,8 @@ class FittedEnsemble:
         found = np.empty(len(frame) if alone else (len(frame), self.task.n_outputs))
         problems: list[tuple[int, str, str]] = []
         for start in range(0, len(frame), size):
-            rows = frame.iloc[start : start + size]
-            views, broken = self.views(rows)
-            found[start : start + size] = sum(each.share * self.member_mean(each, views) for each in self.members)
+            views, broken = self.views(frame.iloc[start : start + size])
+            found[start : start + size] = self.mean(self.members, views)
             problems += [(start + row, column, reason) for row, column, reason in broken]
         _warn(problems)
         return found
@@ -173,14 +175,31 @@ class FittedEnsemble:
         stored = {key: modality.transform(frame) for key, modality in self.modalities.items()}
         there = {key: Stored(each.values.to(self.device), each.present.to(self.device)) for key, each in stored.items()}
         seen = {key: as_input(each, self._specs[key], torch.float32) for key, each in there.items()}
+        for key, x in seen.items():
+            if x.dim() == 2:  # a row of a table without a single cell is missing, as an image that is not there
+                blank = frame[[column.name for column in self.modalities[key].columns]].isna().to_numpy().all(axis=1)
+                seen[key] = x.masked_fill(torch.as_tensor(blank, device=x.device).unsqueeze(1), torch.nan)
         return seen, [problem for each in stored.values() for problem in each.problems]
+
+    def mean(self, members: Sequence[FittedMember], views: Inputs) -> np.ndarray:
+        """What some members predict together, by their shares, before calibration.
+
+        A member that reads nothing of a row has no vote there; where none has one, the row is NaN.
+
+        Shape: {key: rows *shape} → rows ….
+        """
+        told = [self.member_mean(each, views) for each in members]
+        there = [has_any(each, views).cpu().numpy().reshape(-1, *[1] * (told[0].ndim - 1)) for each in members]
+        votes = [each.share * has for each, has in zip(members, there, strict=True)]
+        with np.errstate(invalid="ignore"):
+            return np.asarray(sum(np.where(v > 0, v * t, 0) for v, t in zip(votes, told, strict=True)) / sum(votes))
 
     def member_mean(self, member: FittedMember, views: Inputs) -> np.ndarray:
         """What one member predicts, the mean over its folds. Shape: {key: rows *shape} → rows …."""
         inputs = {name: views[key] for name, key in member.keys.items()}
         if member.config.estimator:
-            rows = side_by_side(inputs).cpu().numpy()
-            return estimating.predict(self._estimators[member.number], member.config, self.task, rows)
+            rows = side_by_side(inputs, {name: self._specs[key] for name, key in member.keys.items()})
+            return estimating.predict(self._estimators[member.number], member.config, self.task, rows.cpu().numpy())
         networks = self._networks[member.number]
         return np.asarray(sum(self._predicted(member, each, inputs) for each in networks) / len(networks))
 
@@ -209,6 +228,12 @@ class FittedEnsemble:
             "state": modality.state(),
             "spec": self.specs[key].to_parts(),
         }
+
+
+def has_any(member: FittedMember, views: Inputs) -> Tensor:
+    """Whether a row has anything that the member reads. Shape: {key: rows *shape} → rows, 1 or 0."""
+    present = [views[key].flatten(1)[:, 0].isnan().logical_not() for key in member.keys.values()]
+    return torch.stack(present).any(0)
 
 
 def parts_from_content(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -256,10 +281,6 @@ def _check_known(room: str, name: str, distribution: str) -> None:
     else:
         advice = f"it came with the distribution '{distribution}': install that, and look at AUTODL_PLUGINS"
     raise UnknownNameError(f"{room} must have '{name}' for this predictor, however: {nearest(name, known)}; {advice}")
-
-
-def _bytes(member: FittedMember) -> bytes:
-    return member.weights["learnt"].numpy().tobytes()
 
 
 def _rows_at_once(specs: Mapping[str, InputSpec]) -> int:

@@ -61,6 +61,7 @@ class Leaderboard:
 
     def rows(self) -> list[dict[str, Any]]:
         """One dict a trial, best first; None where nothing is known."""
+        several = any(len(record.config.encoders) > 1 for record in self.records)
         return [
             {
                 "rank": rank,
@@ -68,7 +69,7 @@ class Leaderboard:
                 "state": record.state,
                 "score": _number(record.score),
                 "model": model_name(record.config),
-                "what": describe(record.config),
+                "what": describe(record.config, alone=several),
                 "epochs": record.epoch,
                 "best_epoch": record.best_epoch,
                 "parameters": record.n_parameters,
@@ -164,19 +165,25 @@ def model_name(config: TrialConfig) -> str:
     return " + ".join(part.name for _, part in sorted(config.encoders.items()))
 
 
-def describe(config: TrialConfig) -> str:
-    """A configuration in words, such as ``mlp 3 × 256 gelu, adamw 0.0021``."""
+def describe(config: TrialConfig, *, alone: bool = False) -> str:
+    """A configuration in words, such as ``mlp 3 × 256 gelu, adamw 0.0021``.
+
+    Args:
+        config: The recipe.
+        alone: Whether to say which input a network of one input reads: there are others that it does without.
+    """
     if config.estimator:
         told = [f"{name} {_told(value)}" for name, value in config.estimator.settings.items()]
         return ", ".join([config.estimator.name, *told])
     encoders = [
-        part.name + _traits(part) if len(config.encoders) == 1 else f"{name}: {part.name}{_traits(part)}"
+        f"{name}: {part.name}{_traits(part)}" if len(config.encoders) > 1 else part.name + _traits(part)
         for name, part in sorted(config.encoders.items())
     ]
     rate = config.optimizer.settings.get("learning_rate")
     optimizer = config.optimizer.name if rate is None else f"{config.optimizer.name} {rate:.2g}"
     fusion = [config.fusion.name] if config.fusion else []
-    return ", ".join([" + ".join(encoders), *fusion, optimizer])
+    only = f"{next(iter(config.encoders))} alone: " if alone and len(config.encoders) == 1 else ""
+    return only + ", ".join([" + ".join(encoders), *fusion, optimizer])
 
 
 def _traits(part: Component) -> str:

@@ -18,6 +18,8 @@ ColumnKind: TypeAlias = Literal["number", "category", "boolean", "date", "text",
 TrialState: TypeAlias = Literal["running", "paused", "complete", "pruned", "stopped", "failed"]
 COLUMN_KINDS: tuple[ColumnKind, ...] = ("number", "category", "boolean", "date", "text", "image", "audio", "ignored")
 
+_AXES = {1: ("feature",), 2: ("token", "entry"), 3: ("channel", "height", "width")}
+
 
 @dataclass(frozen=True)
 class Column:
@@ -46,10 +48,12 @@ class Schema:
 class InputSpec:
     """All that an encoder or an explainer must know of one input.
 
-    The tensor that an encoder sees is ``(stored - offset) * scale``, so that images stay uint8 in memory.
+    The tensor that an encoder sees is ``(stored - offset) * scale``, so that images stay uint8 in memory; or, where
+    there is a ``table``, ``table[stored]``, so that texts stay ids.
 
     Attributes:
-        shape: Shape of one row: ``(features,)`` for tables, ``(channels, height, width)`` for images.
+        shape: Shape of one row: ``(features,)`` for tables, ``(channels, height, width)`` for images,
+            ``(channels, frequencies, frames)`` for sounds, ``(tokens, 1)`` or ``(tokens, width)`` for texts.
         columns: The user's columns behind the input.
         feature_names: A name for each feature of a table; empty for other shapes.
         feature_mask: LongTensor of ``shape``: the index into ``columns`` that each entry belongs to, so that a
@@ -62,6 +66,13 @@ class InputSpec:
         relevance: Tensor ``(columns,)``: mutual information with the target over training rows, in nats, or None.
         offset: Tensor that broadcasts to ``shape``; see above.
         scale: Tensor that broadcasts to ``shape``; see above.
+        axes: What each axis of ``shape`` is: ``feature``, ``channel``, ``height``, ``width``, ``frequency``, ``time``,
+            ``token`` or ``entry``; told by the number of axes where it is empty.
+        vocabulary: How many ids there are where entries are ids of tokens, names and no quantities, held as floats:
+            0 is no token, 1 one that training rows did not hold. 0 where entries are quantities.
+        table: Tensor ``(ids, width)``: the vector of each id, see above; that of id 0 is zero.
+        summary: Tensor ``(vocabulary, features)``: what each id adds to the vector that stands for a text where a model
+            takes vectors only.
     """
 
     shape: tuple[int, ...]
@@ -74,17 +85,29 @@ class InputSpec:
     relevance: Tensor | None = None
     offset: Tensor | None = None
     scale: Tensor | None = None
+    axes: tuple[str, ...] = ()
+    vocabulary: int = 0
+    table: Tensor | None = None
+    summary: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "axes", tuple(self.axes) or _AXES.get(len(self.shape), ("entry",) * len(self.shape)))
 
     def to_parts(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Plain data, and tensors by field name, that ``InputSpec.from_parts`` takes back."""
-        plain = {name: list(getattr(self, name)) for name in ("shape", "columns", "feature_names")}
+        plain: dict[str, Any] = {
+            name: list(getattr(self, name)) for name in ("shape", "columns", "feature_names", "axes")
+        }
+        plain["vocabulary"] = self.vocabulary
         values = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in plain}
         return plain, {name: value.contiguous() for name, value in values.items() if value is not None}
 
     @classmethod
     def from_parts(cls, plain: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> InputSpec:
         """Rebuild a spec from ``to_parts``'s data."""
-        values: dict[str, Any] = {name: tuple(value) for name, value in plain.items()}
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list | tuple) else value for name, value in plain.items()
+        }
         return cls(**values, **tensors)  # type: ignore[arg-type]
 
 
@@ -93,7 +116,7 @@ class Stored:
     """One input of many rows as it is kept in memory: what ``Modality.transform`` returns.
 
     Attributes:
-        values: ``(rows, *shape)``, float32 or uint8; rows that are missing hold zeros.
+        values: ``(rows, *shape)``, float32, uint8 or int32; rows that are missing hold zeros.
         present: BoolTensor ``(rows,)``: False where the whole input of a row is missing (an image that is not there).
         problems: Cells that could not be used, each with its reason, as ``(row, column, reason)``; missing cells that
             the user left empty are not among them.

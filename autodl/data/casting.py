@@ -19,8 +19,8 @@ from autodl.records import Column, Schema
 def cast(frame: pd.DataFrame, schema: Schema, root: str | Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return the columns that are not ignored, cast, and a line for each column with cells that could not be read.
 
-    Numbers are float64; booleans float64 0, 1; dates datetime64[ns]; categories, texts and audio paths strings or None;
-    images absolute paths, uint8 arrays or None. What the user left empty is not told of.
+    Numbers are float64; booleans float64 0, 1; dates datetime64[ns]; categories and texts strings or None;
+    images and sounds absolute paths, arrays or None. What the user left empty is not told of.
 
     Args:
         frame: Raw cells, with all columns that are not ignored.
@@ -37,7 +37,7 @@ def cast(frame: pd.DataFrame, schema: Schema, root: str | Path) -> tuple[pd.Data
         if column.kind == "ignored":
             continue
         cells = frame[column.name]
-        check_plain(cells, pictures=column.kind == "image")
+        check_plain(cells, column.kind)
         if column.kind in ("image", "audio") and folder is not None:
             values, problems = _paths(cells, column, folder)
         else:
@@ -95,7 +95,8 @@ def _paths(cells: pd.Series, column: Column, root: Root) -> tuple[np.ndarray, li
     if outside.any():
         problems.append(_missing(outside, "are no path inside the root (a symlink leads out of it)"))
     if unusable.any():
-        problems.append(_missing(unusable, "hold neither a path nor an image"))
+        thing = "an image" if column.kind == "image" else "a sound"
+        problems.append(_missing(unusable, f"hold neither a path nor {thing}"))
     return resolved, problems
 
 

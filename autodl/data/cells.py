@@ -34,12 +34,25 @@ def is_picture(cell: Any) -> bool:
     return cell.ndim == 2 or (cell.ndim == 3 and cell.shape[2] == 3)
 
 
-def check_plain(cells: pd.Series, pictures: bool = False) -> None:
+def is_sound(cell: Any) -> bool:
+    """Whether a cell holds a sound itself: float or int16, one axis, 16,000 samples a second."""
+    return isinstance(cell, np.ndarray) and cell.ndim == 1 and (cell.dtype.kind == "f" or cell.dtype == np.int16)
+
+
+_ARRAYS: dict[str, Callable[[Any], bool]] = {"image": is_picture, "audio": is_sound}
+
+
+def holds_arrays(cells: pd.Series, kind: str) -> bool:
+    """Whether any cell of a column of that kind is an image or a sound itself."""
+    return kind in _ARRAYS and cells.dtype == object and any(map(_ARRAYS[kind], cells))
+
+
+def check_plain(cells: pd.Series, kind: str = "") -> None:
     """Refuse lists, dicts and other things that no column may hold.
 
     Args:
         cells: The column.
-        pictures: Whether cells may be images.
+        kind: What it is: cells of an image column may be images, those of an audio column sounds.
 
     Raises:
         DataError: Some cells hold such things.
@@ -48,12 +61,13 @@ def check_plain(cells: pd.Series, pictures: bool = False) -> None:
         raise _not_plain(cells, complex, len(cells))
     if cells.dtype != object:
         return
-    odd = [kind for kind in set(map(type, cells)) if not issubclass(kind, _PLAIN + _PLAIN_OF_PANDAS)]
-    odd += [kind for kind in set(map(type, cells)) if issubclass(kind, _REFUSED) and kind not in odd]
-    for kind in odd:
-        count = sum(type(cell) is kind and not (pictures and is_picture(cell)) for cell in cells)
+    found = set(map(type, cells))
+    refused = [each for each in found if not issubclass(each, _PLAIN + _PLAIN_OF_PANDAS) or issubclass(each, _REFUSED)]
+    allowed = _ARRAYS.get(kind, lambda cell: False)
+    for odd in refused:
+        count = sum(type(cell) is odd and not allowed(cell) for cell in cells)
         if count:
-            raise _not_plain(cells, kind, count)
+            raise _not_plain(cells, odd, count)
 
 
 def distinct(cells: pd.Series) -> tuple[np.ndarray, list[Any]]:
@@ -150,7 +164,9 @@ def _not_plain(cells: pd.Series, kind: type, count: int) -> DataError:
     name = _CALLED.get(kind.__name__, kind.__name__)
     held = name if name == "bytes" else f"{name}s"
     if kind is np.ndarray:
-        held += " (an image is one of uint8, height × width or height × width × 3)"
+        held += (
+            " (an image is one of uint8, height × width or height × width × 3; a sound one of int16 or float, one axis)"
+        )
     return DataError(
         f"column '{cells.name}' must hold numbers, words, dates or paths, however {count:,} of {len(cells):,} cells "
         f"hold {held}; drop it with --ignore {cells.name}"

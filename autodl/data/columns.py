@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from autodl.data.cells import as_dates, as_numbers, as_truth, as_words, check_plain, is_picture
+from autodl.data.cells import as_dates, as_numbers, as_truth, as_words, check_plain, holds_arrays
 from autodl.data.dates import describe_format, find_format, format_in
 from autodl.data.kinds import examine
 from autodl.data.options import DataOptions
@@ -65,8 +65,8 @@ def _said(cells: pd.Series, kind: ColumnKind) -> Column:
     name = str(cells.name)
     if kind == "ignored":
         return Column(name, kind, SAID)
-    check_plain(cells, pictures=kind == "image")
-    if kind == "image" and any(map(is_picture, cells)):
+    check_plain(cells, kind)
+    if holds_arrays(cells, kind):
         return Column(name, kind, SAID)
     reason, readable = SAID, np.zeros(0, dtype=bool)
     if kind == "number":

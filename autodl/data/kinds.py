@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from autodl.data.cells import as_numbers, check_plain, distinct, is_picture, word
+from autodl.data.cells import as_numbers, check_plain, distinct, holds_arrays, is_sound, word
 from autodl.data.dates import SHARE, describe_format, find_format
 from autodl.data.paths import AUDIO_SUFFIXES, IMAGE_SUFFIXES
 from autodl.data.table import shown
@@ -24,6 +24,7 @@ _MIN_COUNTER_ROWS = 100
 _FEW = 20
 _WORDS_OF_TEXT = 2.5
 _SAMPLE = 1000
+_SHORTEST_SOUND = 1600  # samples: a tenth of a second
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,12 @@ def examine(cells: pd.Series) -> Finding:
         return _examine_numbers(cells)
     if cells.isna().all():
         return Finding("ignored", "no cell holds a value")
-    if cells.dtype == object and any(map(is_picture, cells)):
-        check_plain(cells, pictures=True)
+    if holds_arrays(cells, "image"):
+        check_plain(cells, "image")
         return Finding("image", "images as arrays")
+    if holds_arrays(cells, "audio") and _long_enough(cells):
+        check_plain(cells, "audio")
+        return Finding("audio", "sounds as arrays, taken to have 16,000 samples a second")
     check_plain(cells)
     if isinstance(cells.dtype, pd.CategoricalDtype):
         return _with_constant(Finding("category", _count(cells.nunique(), "distinct categorical value")), cells)
@@ -64,6 +68,11 @@ def examine(cells: pd.Series) -> Finding:
     if cells.dtype.kind == "b":
         return _with_constant(Finding("boolean", "only true and false"), cells)
     return _examine_words(cells)
+
+
+def _long_enough(cells: pd.Series) -> bool:
+    """Whether most arrays are sounds, and not vectors of some kind, which are shorter."""
+    return float(np.median([cell.size for cell in cells if is_sound(cell)])) >= _SHORTEST_SOUND
 
 
 def _examine_numbers(cells: pd.Series) -> Finding:

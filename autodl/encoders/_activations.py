@@ -21,7 +21,7 @@ _ACTIVATIONS: dict[str, tuple[type[nn.Module], float]] = {
 }
 ACTIVATIONS = tuple(_ACTIVATIONS)
 
-Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
+Layer = TypeVar("Layer", nn.Linear, nn.Conv1d, nn.Conv2d)
 
 
 def activation(name: str) -> nn.Module:

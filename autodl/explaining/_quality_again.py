@@ -26,16 +26,17 @@ STAGES = 4
 def sensitivity_max(game: Game, explain: Explain, generator: torch.Generator) -> dict[str, Found]:
     """The largest relative change of the values, |a(x + e) - a(x)| / |a(x)|, over some small moves of the row.
 
-    Every entry moves by a uniform number of up to a share of the background's standard deviation there. A random
-    explanation is one that deals the values out anew each time.
+    Every entry moves by a uniform number of up to a share of the background's standard deviation there; ids of words,
+    which are names, stay. A random explanation is one that deals the values out anew each time.
 
     Reference:
         Chih-Kuan Yeh, Cheng-Yu Hsieh, Arun Sai Suggala, David I. Inouye, Pradeep Ravikumar: On the (In)fidelity and
         Sensitivity of Explanations, NeurIPS 2019, arXiv 1901.09392, definition 4.1; relative to |a(x)| as in David
         Alvarez-Melis, Tommi S. Jaakkola: On the Robustness of Interpretability Methods, arXiv 1806.08049.
     """
-    background = game.question.background
+    background, specs = game.question.background, game.question.specs
     spread = {name: each.double().std(0, correction=0) for name, each in background.items() if len(each)}
+    spread = {n: torch.zeros_like(each) if n in specs and specs[n].vocabulary else each for n, each in spread.items()}
     if not any(bool((each > 0).any()) for each in spread.values()):
         return {}  # nothing tells what is near
     changes, random = [], []

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +12,7 @@ from autodl.attribution import Quantity
 from autodl.calibration import LEAST, Calibration
 from autodl.contracts import Inputs
 from autodl.errors import ExplanationError
-from autodl.fitted import FittedEnsemble, FittedMember
+from autodl.fitted import FittedEnsemble, FittedMember, has_any
 from autodl.records import Task
 from autodl.training.data import predictions
 
@@ -24,7 +23,8 @@ class NetworksModel(nn.Module):
     """Networks that predict together, as one module whose inputs are views: modality key → tensor.
 
     What comes out is what the predictor says, calibration included; or, as ``score``, the mean of what the networks'
-    heads say (logits, standardised numbers), weighted by their shares, which no softmax bends.
+    heads say (logits, standardised numbers), weighted by their shares, which no softmax bends. A network that reads
+    nothing of a row has no vote there; where none has one, the row gets the predictor's prior, as a score 0.
 
     Args:
         ensemble: Where they stand.
@@ -38,6 +38,7 @@ class NetworksModel(nn.Module):
 
     scales: Tensor
     biases: Tensor
+    prior: Tensor
 
     def __init__(
         self, ensemble: FittedEnsemble, members: Sequence[FittedMember], calibration: Calibration, quantity: Quantity
@@ -49,13 +50,27 @@ class NetworksModel(nn.Module):
         total = sum(member.share for member in members)
         self.shares = [member.share / total / member.folds for member, _ in self.parts]
         scales, biases = calibration.scales, calibration.biases
+        self.gaps = any(len(ensemble.specs[key].shape) > 1 for each in members for key in each.keys.values())
+        self.register_buffer("prior", torch.tensor(calibration.prior, dtype=torch.float32), persistent=False)
         self.register_buffer("scales", torch.tensor(scales, dtype=torch.float32), persistent=False)
         self.register_buffer("biases", torch.tensor(biases, dtype=torch.float32), persistent=False)
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Shape: {key: batch *shape} → batch outputs."""
-        told = [share * self._said(*part, inputs) for share, part in zip(self.shares, self.parts, strict=True)]
-        mean = told[0] if len(told) == 1 else torch.stack(told).sum(0)
+        said = [self._said(*part, inputs) for part in self.parts]
+        there = [has_any(member, inputs) for member, _ in self.parts] if self.gaps else []
+        if all(bool(each.all()) for each in there):
+            return self._finished(sum(share * each for share, each in zip(self.shares, said, strict=True)))  # type: ignore[arg-type]
+        total, votes = torch.zeros_like(said[0]), torch.zeros_like(said[0][:, :1])
+        for share, each, has in zip(self.shares, said, there, strict=True):
+            total = total + torch.where(has.unsqueeze(1), share * each, 0.0)
+            votes = votes + share * has.unsqueeze(1).to(votes.dtype)
+        known = votes > 0
+        found = self._finished(total / torch.where(known, votes, 1.0))
+        nothing = self.prior.to(found) if self.quantity != "score" and self.prior.numel() else torch.zeros_like(found)
+        return torch.where(known, found, nothing)
+
+    def _finished(self, mean: Tensor) -> Tensor:
         return self._calibrated(mean) if self.quantity == "probability" and self.scales.numel() else mean
 
     def _said(self, member: FittedMember, network: nn.Module, inputs: Inputs) -> Tensor:
@@ -109,12 +124,10 @@ def explained_model(
 
 def _opaque(ensemble: FittedEnsemble, members: Sequence[FittedMember], calibration: Calibration) -> Model:
     """Members of any kind as a function; large batches, as estimators take long to begin."""
-    total = sum(member.share for member in members)
 
     @torch.no_grad()
     def model(inputs: Inputs) -> Tensor:
-        told = [member.share / total * ensemble.member_mean(member, inputs) for member in members]
-        found = torch.as_tensor(calibration.apply(np.sum(told, axis=0)))
+        found = torch.as_tensor(calibration.apply(ensemble.mean(members, inputs)))
         first = next(iter(inputs.values()))
         found = found.to(first.dtype)
         return found.unsqueeze(-1) if found.dim() == 1 else found

@@ -1,25 +1,36 @@
-"""Who takes part: columns, image segments, or whole inputs as players."""
+"""Who takes part: columns, whole inputs, or parts of them: segments of images, words of texts, bands of time."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from autodl.attribution import Players
 from autodl.errors import ExplanationError
+from autodl.explaining import _bands, _segments, _words
 from autodl.records import InputSpec
 
+PartKind: TypeAlias = Literal["image", "text", "sound"]
+PART_KINDS: tuple[PartKind, ...] = ("image", "text", "sound")
 SEGMENTS = 24
 """Segments that an image is divided into: few enough to be told apart, and to be estimated well."""
-COMPACTNESS = 0.5
-"""Deviations of colour that weigh as much as the distance between two patches when an image is divided."""
-SMALLEST_SEGMENT = 4  # pixels
 OTHERS = "all other columns"
 """What players are called together that are not told apart."""
+
+
+def part_kind(spec: InputSpec) -> PartKind | None:
+    """What an input has parts like; None where it has none, as tables have."""
+    if len(spec.columns) != 1:
+        return None
+    if spec.axes == ("channel", "height", "width"):
+        return "image"
+    if spec.axes[-1] == "time":
+        return "sound"
+    return "text" if spec.axes[0] == "token" else None
 
 
 def column_players(specs: Mapping[str, InputSpec], order: Sequence[str] = ()) -> Players:
@@ -53,42 +64,88 @@ def input_players(specs: Mapping[str, InputSpec], inputs: Mapping[str, str]) -> 
 def segment_players(
     specs: Mapping[str, InputSpec], inputs: Mapping[str, Tensor], order: Sequence[str] = (), count: int = SEGMENTS
 ) -> Players:
-    """Columns as players, but for images, of which each is divided into segments of its own.
+    """As ``part_players``, but that images alone are divided.
 
-    A segment is a patch of like colour; a row whose image is missing has one segment, which is the whole of it. All
-    views of one image share their segments, whatever their size.
+    Raises:
+        ExplanationError: There is no image to divide.
+    """
+    if not any(part_kind(spec) == "image" for spec in specs.values()):
+        raise ExplanationError("segments must be those of an image, however there is no image column; take columns")
+    return part_players(specs, inputs, order, Division(kinds={"image"}, segments=count))
+
+
+@dataclass(frozen=True, eq=False)
+class Division:
+    """What is divided, and what is known that it takes.
+
+    Attributes:
+        kinds: What is divided.
+        cells: The texts of the rows, by column.
+        views: What the views are made by: those of texts tell where their ``pieces`` stand, those of sounds how many
+            ``seconds_per_frame`` there are.
+        segments: Segments an image.
+        frequencies: Bands of frequencies into which each band of time of a sound is divided, 1 to 3.
+    """
+
+    kinds: Collection[PartKind] = PART_KINDS
+    cells: Mapping[str, Sequence[object]] = field(default_factory=dict)
+    views: Mapping[str, object] = field(default_factory=dict)
+    segments: int = SEGMENTS
+    frequencies: int = 1
+
+    def parts(
+        self, column: str, specs: Mapping[str, InputSpec], inputs: Mapping[str, Tensor]
+    ) -> tuple[dict[str, Tensor], list[str]]:
+        """The part of every place in all views of one column, counted from 0, and what parts are called."""
+        kind = part_kind(next(iter(specs.values())))
+        if kind == "sound":
+            index, names = _bands.divided(specs, inputs, self.views, self.frequencies)
+        elif kind == "text":
+            pieces = {key: view.pieces for key, view in self.views.items() if hasattr(view, "pieces")}
+            cells = self.cells.get(column, [None] * len(next(iter(inputs.values()))))
+            index = _words.divided(specs, inputs, cells, pieces)
+            names = [f"word {number + 1}" for number in range(_count(index))]
+        else:
+            index = _segments.divided(specs, inputs, self.segments)
+            names = [f"segment {number + 1}" for number in range(_count(index))]
+        return index, [f"{column} {name}" for name in names]
+
+
+def part_players(
+    specs: Mapping[str, InputSpec],
+    inputs: Mapping[str, Tensor],
+    order: Sequence[str] = (),
+    division: Division | None = None,
+) -> Players:
+    """Columns as players, but for images, texts and sounds, each of which is divided into parts of its own.
+
+    An image is divided into segments of like colour, a text into its words, a sound into bands of time that are as
+    long as each other. All views of one column share its parts, whatever their size and wherever they cut a text into
+    tokens. A row that lacks the column has one part of it, the first, which is the whole. What of a column has no place
+    in it, such as the numbers that a network made of an image, is one player more: the column ``as a whole``.
 
     Args:
         specs: What each view looks like.
         inputs: The rows, by view.
         order: The columns in the table's order.
-        count: Segments an image.
-
-    Raises:
-        ExplanationError: There is no image to divide.
+        division: What is divided; everything that can be, if None.
     """
-    pictures = [key for key in sorted(specs) if len(specs[key].shape) == 3]
-    if not pictures:
-        raise ExplanationError("segments must be those of an image, however there is no image column; take columns")
+    division = division or Division()
     whole = column_players(specs, order)
-    columns = [name for name in whole.names if not any(name in specs[key].columns for key in pictures)]
-    names, first = list(columns), dict[str, int]()
-    divided: dict[str, Tensor] = {}
-    for key in pictures:
-        (column,) = specs[key].columns
-        if column not in divided:
-            divided[column] = torch.stack([_segments(image, count) for image in inputs[key]])
-            first[column] = len(names)
-            names += [f"{column} segment {number + 1}" for number in range(int(divided[column].max()) + 1)]
-    rows = len(next(iter(inputs.values())))
-    index = {}
-    for key, spec in specs.items():
-        if key in pictures:
-            (column,) = spec.columns
-            index[key] = (_resized(divided[column], spec.shape[1:]) + first[column])[:, None].expand(rows, *spec.shape)
-        else:
-            place = torch.tensor([columns.index(column) for column in spec.columns])
-            index[key] = place[spec.feature_mask].expand(rows, *spec.shape)
+    parted: dict[str, dict[str, InputSpec]] = {}
+    for key, spec in sorted(specs.items()):
+        kind = part_kind(spec)
+        if kind in division.kinds and all(part_kind(each) == kind for each in parted.get(spec.columns[0], {}).values()):
+            parted.setdefault(spec.columns[0], {})[key] = spec
+    names, rows = [name for name in whole.names if name not in parted], len(next(iter(inputs.values())))
+    index: dict[str, Tensor] = {}
+    for column in [name for name in whole.names if name in parted]:
+        mine = parted[column]
+        found, parts = division.parts(column, mine, {key: inputs[key] for key in mine})
+        index |= {key: each + len(names) for key, each in found.items()}
+        names += parts
+    for key in [key for key in specs if key not in index]:
+        index[key] = _undivided(specs[key], names, parted).expand(rows, *specs[key].shape)
     return Players(tuple(names), index, own=True)
 
 
@@ -101,39 +158,19 @@ def lumped(players: Players, names: Sequence[str]) -> Players:
     return Players((*kept, *([OTHERS] if several else [])), index, players.own)
 
 
-def _segments(image: Tensor, count: int) -> Tensor:
-    """Superpixels: k-means of colour and place from a regular grid. Shape: channels height width → height width.
+def _count(found: Mapping[str, Tensor]) -> int:
+    return 1 + max(int(each.max()) for each in found.values())
 
-    Reference:
-        Achanta et al.: SLIC Superpixels Compared to State-of-the-Art Superpixel Methods, IEEE TPAMI 34 (2012).
+
+def _undivided(spec: InputSpec, names: list[str], parted: Collection[str]) -> Tensor:
+    """The player of every entry of a view without parts; one is added to the names where its column has some.
+
+    Shape: → *shape
     """
-    from sklearn.cluster import KMeans
-    from sklearn.exceptions import ConvergenceWarning
-
-    _, height, width = image.shape
-    if bool(image.isnan().any()):
-        return torch.zeros(height, width, dtype=torch.int64)
-    count = max(1, min(count, height * width // SMALLEST_SEGMENT))
-    across = max(1, round((count * width / height) ** 0.5))
-    down = max(1, round(count / across))
-    y, x = np.mgrid[:height, :width]
-    colour = image.double().cpu().numpy().reshape(len(image), -1).T
-    spread = colour.std() or 1.0
-    step = (height * width / (down * across)) ** 0.5
-    place = np.stack([y.ravel(), x.ravel()], axis=1) / step
-    points = np.concatenate([colour / spread, place * COMPACTNESS], axis=1)
-    rows = ((np.arange(down) + 0.5) * height / down).astype(int)
-    columns = ((np.arange(across) + 0.5) * width / across).astype(int)
-    centres = points.reshape(height, width, -1)[np.ix_(rows, columns)].reshape(down * across, -1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # an image of one colour has fewer patches
-        labels = KMeans(down * across, init=centres, n_init=1, max_iter=10).fit_predict(points)
-    _, dense = np.unique(labels, return_inverse=True)
-    return torch.from_numpy(dense.reshape(height, width).astype(np.int64))
-
-
-def _resized(segments: Tensor, sides: Sequence[int]) -> Tensor:
-    """The same division of an image of another size, by the nearest pixel. Shape: rows h w → rows *sides."""
-    down = (torch.arange(sides[0]) + 0.5) * segments.shape[1] / sides[0]
-    across = (torch.arange(sides[1]) + 0.5) * segments.shape[2] / sides[1]
-    return segments[:, down.long()][:, :, across.long()]
+    places = []
+    for column in spec.columns:
+        name = f"{column} as a whole" if column in parted else column
+        if name not in names:
+            names.append(name)
+        places.append(names.index(name))
+    return torch.tensor(places)[spec.feature_mask]

@@ -20,7 +20,7 @@ from autodl.records import Task
 if TYPE_CHECKING:
     import pandas as pd
 
-PlayerKind: TypeAlias = Literal["auto", "columns", "segments", "inputs"]
+PlayerKind: TypeAlias = Literal["auto", "columns", "parts", "bands", "segments", "inputs"]
 USUAL_SECONDS = 60.0
 AUTO = "shapley"
 """What ``auto`` takes: the one method that is right for any model; exact with few players."""
@@ -34,8 +34,10 @@ class Request:
         explainer: A registered name; ``auto`` takes Shapley values.
         outputs: Names of the outputs to explain; None for all.
         quantity: ``probability``, ``number`` or ``score``; None for what the predictor says.
-        players: ``columns``, image ``segments`` beside columns, whole ``inputs``; ``auto`` takes segments where there
-            are images.
+        players: ``columns``; ``parts`` of them, which are segments of images, words of texts and bands of time of
+            sounds, beside the other columns; ``bands``, the same with each band of time divided into three of
+            frequencies; image ``segments`` alone beside columns; whole ``inputs``; ``auto`` takes parts where there are
+            some.
         trial: The one member to explain; None for the whole predictor.
         background: Training rows to compare with, at most; None for as many as time bears.
         settings: Of the explainer.

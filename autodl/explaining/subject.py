@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -15,18 +15,35 @@ from torch import Tensor
 
 from autodl.attribution import Labelled, Players, Quantity, Question
 from autodl.calibration import Calibration
-from autodl.contracts import Explainer
+from autodl.contracts import Explainer, Inputs
 from autodl.data.targets import missing_targets
-from autodl.errors import ExplanationError
+from autodl.errors import ExplanationError, unknown_name
 from autodl.explaining.ask import ask, evaluate
 from autodl.explaining.evidence import Evidence
 from autodl.explaining.explanation import Explanation
 from autodl.explaining.model import explained_model, natural_quantity, networks_in, output_names
-from autodl.explaining.players import column_players, input_players, segment_players
-from autodl.explaining.request import AUTO, Request, build, chosen_rows, first_focus, loss_of, positions
+from autodl.explaining.players import (
+    Division,
+    PartKind,
+    column_players,
+    input_players,
+    part_kind,
+    part_players,
+    segment_players,
+)
+from autodl.explaining.request import (
+    AUTO,
+    PlayerKind,
+    Request,
+    build,
+    chosen_rows,
+    first_focus,
+    loss_of,
+    positions,
+)
 from autodl.explaining.threads import fastest_threads
 from autodl.fitted import FittedEnsemble
-from autodl.records import Schema, Task, column_names
+from autodl.records import InputSpec, Schema, Task, column_names
 
 MOST_BACKGROUND = 32
 SAMPLERS = {"evaluations", "kernel_width"}
@@ -34,6 +51,8 @@ SAMPLERS = {"evaluations", "kernel_width"}
 FEWEST_BACKGROUND = 4
 COALITIONS_A_PLAYER, FEWEST_COALITIONS = 4, 64
 """What a sampled Shapley value wants before a longer background is worth its time."""
+EMPTY: dict[PartKind | None, str] = {"text": "texts without words", "sound": "the mean sound"}
+"""What is left where all parts are taken away."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +99,9 @@ class Subject:
             request = replace(request, players="columns")  # what all rows are told together is no row's own segments
         question = self.question(frame, request)
         with fastest_threads(lambda: evaluate(question, question.background)):
-            known = self._background(question, request, sampling=explainer.space.keys() & SAMPLERS)
-            question = replace(question, background=_chosen(question, known))
+            known = self._background(question, request, explainer)
+            emptied = _emptied(question) if explainer.reference == "background" else set()
+            question = replace(question, background=_chosen(question, known, emptied))
             if any(need == "labelled" for need in explainer.needs):
                 question = replace(question, labelled=self.labelled(explainer, question, truth, quantity))
             found = ask(explainer, question, targets, force=request.force)
@@ -90,10 +110,10 @@ class Subject:
             outputs=tuple(names[target] for target in targets),
             question=question,
             rows=frame[self.columns],
-            background=self.evidence.frame[self.columns].iloc[known],
+            background=self._shown(known, emptied),
             quantity=quantity,
             target=self.task.target,
-            baseline_words=reference_words(explainer, len(known)),
+            baseline_words=reference_words(explainer, len(known), question),
             truth=truth,
             classes=names if self.task.is_classification else (),
             settings=explainer.settings,
@@ -132,7 +152,7 @@ class Subject:
             inputs=inputs,
             target=0,
             specs=specs,
-            players=self._players(request, specs, inputs),
+            players=self._players(request, specs, frame, inputs),
             background=known,
             baseline={key: spec.baseline.unsqueeze(0).to(inputs[key]) for key, spec in specs.items()},
             networks=networks_in(model),
@@ -174,22 +194,44 @@ class Subject:
         members = [each for each in self.ensemble.members if trial is None or each.number == trial]
         return sorted({key for member in members for key in member.keys.values()})
 
-    def _players(self, request: Request, specs: Mapping[str, Any], inputs: Mapping[str, Tensor]) -> Players:
-        order = column_names(self.schema.columns)
-        pictures = any(len(spec.shape) == 3 for spec in specs.values())
-        if request.players == "inputs":
+    def _players(
+        self, request: Request, specs: Mapping[str, InputSpec], frame: pd.DataFrame, inputs: Inputs
+    ) -> Players:
+        order, wanted = column_names(self.schema.columns), request.players
+        if wanted not in get_args(PlayerKind):
+            raise unknown_name("kind of players", wanted, get_args(PlayerKind))
+        if wanted == "auto":
+            wanted = "parts" if any(part_kind(spec) for spec in specs.values()) else "columns"
+        if wanted == "inputs":
             named = {key: name for member in self.ensemble.members for name, key in member.keys.items()}
             return input_players(specs, {key: named[key] for key in specs})
-        if request.players == "segments" or (request.players == "auto" and pictures):
+        if wanted == "segments":
             return segment_players(specs, inputs, order)
-        return column_players(specs, order)
+        if wanted == "columns":
+            return column_players(specs, order)
+        if not any(part_kind(spec) for spec in specs.values()):
+            raise ExplanationError(
+                f"{wanted} must be those of an image, a text or a sound, however there is no such column; take columns"
+            )
+        cells = {column: frame[column].tolist() for column in frame.columns}
+        division = Division(cells=cells, views=self.ensemble.modalities, frequencies=3 if wanted == "bands" else 1)
+        return part_players(specs, inputs, order, division)
 
-    def _background(self, question: Question, request: Request, *, sampling: Collection[str]) -> np.ndarray:
+    def _shown(self, rows: np.ndarray, emptied: Collection[str]) -> pd.DataFrame:
+        """Background rows as the user wrote them, without the cells that are not compared with."""
+        found = self.evidence.frame[self.columns].iloc[rows]
+        return found.assign(**{column: None for key in emptied for column in self.ensemble.specs[key].columns})
+
+    def _background(self, question: Question, request: Request, explainer: Explainer) -> np.ndarray:
         """Positions of training rows that are spread evenly over the predictions.
 
         Methods that ask the model about samples of players ask about each background row, and so get as many as time
-        bears. Too few would be an arbitrary place to start from: then their mean stands for nothing known.
+        bears. Too few would be an arbitrary place to start from: then their mean stands for nothing known. So it does
+        where nothing of a background row would be looked at.
         """
+        if explainer.reference == "background" and _emptied(question) == set(question.names):
+            return np.arange(0)
+        sampling = bool(explainer.space.keys() & SAMPLERS)
         started = time.monotonic()
         told = evaluate(question, question.background).double().cpu().numpy()
         per_row = (time.monotonic() - started) / len(told)
@@ -207,11 +249,27 @@ class Subject:
         return np.sort(order[((np.arange(count) + 0.5) * len(told) / count).astype(int)])
 
 
-def _chosen(question: Question, rows: np.ndarray) -> Mapping[str, Tensor]:
-    """Some of the background rows; without any the one row that stands for nothing known."""
+def _chosen(question: Question, rows: np.ndarray, emptied: Collection[str]) -> Mapping[str, Tensor]:
+    """Some of the background rows, the baseline in some of their inputs; without any the one row of baselines."""
     if not len(rows):
         return question.baseline
-    return {name: x[torch.as_tensor(rows)] for name, x in question.background.items()}
+    known = {name: x[torch.as_tensor(rows)] for name, x in question.background.items()}
+    return {name: question.baseline[name].expand_as(x).clone() if name in emptied else x for name, x in known.items()}
+
+
+def _emptied(question: Question) -> set[str]:
+    """Texts and sounds that are divided: what is absent of them is taken away, not replaced by another row's.
+
+    The words of one text in the places of another's are no text, and a moment of one sound inside another is no sound;
+    a text without some of its words still is one, and so is a sound with the mean spectrum for a while.
+    """
+    names, specs = question.players.names, question.specs
+    parted = {
+        name
+        for name in question.names
+        if names[int(question.players.index[name].flatten()[0])] not in specs[name].columns
+    }
+    return {name for name in parted if part_kind(specs[name]) in EMPTY} if question.players.own else set()
 
 
 def filled(x: Tensor, baseline: Tensor) -> Tensor:
@@ -219,10 +277,17 @@ def filled(x: Tensor, baseline: Tensor) -> Tensor:
     return torch.where(x.isnan(), baseline.to(x), x)
 
 
-def reference_words(explainer: Explainer, count: int) -> str:
+def reference_words(explainer: Explainer, count: int, question: Question | None = None) -> str:
     """What the values compare with, in words."""
     if explainer.reference == "nothing":
         return "nothing"
+    kinds = {None} if question is None else {part_kind(spec) for spec in question.specs.values()}
     if explainer.reference == "baseline" or not count:
-        return "the mean training row"
-    return f"{count} training row{'s' if count > 1 else ''}"
+        return (
+            " and ".join(EMPTY[kind] for kind in EMPTY if kind in kinds)
+            if kinds <= set(EMPTY)
+            else "the mean training row"
+        )
+    emptied = {part_kind(question.specs[name]) for name in _emptied(question)} if question is not None else set()
+    said = "".join(f", {EMPTY[kind]}" for kind in EMPTY if kind in emptied)
+    return f"{count} training row{'s' if count > 1 else ''}{said}"

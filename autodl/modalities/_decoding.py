@@ -1,4 +1,7 @@
-"""Image cells → uint8 arrays of one size; whatever cannot be read becomes a reason, never an error."""
+"""Image cells → uint8 arrays of one size; whatever cannot be read becomes a reason, never an error.
+
+How cells are gone through on threads is what sounds do too.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,12 @@ MEGAPIXELS = 25  # a larger image is not decoded
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")  # none that runs another program, as EPS does
 DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # grey of 16 bits
 ROWS_PER_TASK = 64
-SLOW = 0.001  # seconds an image, from which threads pay
+SLOW = 0.001  # seconds a cell, from which threads pay
 MOST_THREADS = 8
 
 
 class Unreadable(Exception):
-    """An image that cannot be used; its text is the reason."""
+    """A cell that cannot be used; its text is the reason."""
 
 
 def is_empty(cell: Any) -> bool:
@@ -92,30 +95,43 @@ def decode(cells: Sequence[Any], shape: tuple[int, int, int]) -> tuple[np.ndarra
     out = np.zeros((len(cells), *shape), np.uint8)
     present = np.zeros(len(cells), bool)
 
-    def decode_some(start: int) -> list[tuple[int, str]]:
+    def take(row: int) -> None:
+        out[row] = resized(load(cells[row], max(shape[1:])), *shape)
+        present[row] = True
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd metadata and of size, which is checked here
+        problems = for_each(cells, take)
+    return out, present, problems
+
+
+def for_each(cells: Sequence[Any], take: Callable[[int], None]) -> list[tuple[int, str]]:
+    """Call ``take`` with the row of every cell that is not empty, on several threads where that pays.
+
+    Returns: the rows for which it raised ``Unreadable``, each with the reason.
+    """
+
+    def take_some(start: int) -> list[tuple[int, str]]:
         problems = []
         for row in range(start, min(start + ROWS_PER_TASK, len(cells))):
             if is_empty(cells[row]):
                 continue
             try:
-                out[row] = resized(load(cells[row], max(shape[1:])), *shape)
-                present[row] = True
+                take(row)
             except Unreadable as reason:
                 problems.append((row, str(reason)))
         return problems
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of odd metadata and of size, which is checked here
-        parts = list(_in_threads(decode_some, range(0, len(cells), ROWS_PER_TASK)))
-    return out, present, [problem for part in parts for problem in part]
+    parts = list(_in_threads(take_some, range(0, len(cells), ROWS_PER_TASK)))
+    return [problem for part in parts for problem in part]
 
 
 def _in_threads(task: Callable[[int], T], starts: Sequence[int]) -> Iterator[T]:
     """Run the tasks, in order: two here and, should the second be slow, the others on all cores.
 
-    Pillow frees the interpreter's lock while it decodes; for small images taking it back costs more than is won.
+    Decoders free the interpreter's lock while they work; for small files taking it back costs more than is won.
     """
-    yield from map(task, starts[:1])  # loads Pillow's readers, so its time says nothing
+    yield from map(task, starts[:1])  # loads the readers, so its time says nothing
     began = time.perf_counter()
     yield from map(task, starts[1:2])
     if time.perf_counter() - began < SLOW * ROWS_PER_TASK:

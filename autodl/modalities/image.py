@@ -12,8 +12,10 @@ from PIL import Image as Pillow
 from torch import Tensor
 
 from autodl.contracts import Modality, Noise
+from autodl.efficientnet import is_installed
 from autodl.errors import DataError
 from autodl.modalities._decoding import Unreadable, decode, is_empty, is_grey, load, resized
+from autodl.modalities._image_features import LEAST_DEVIATION, MAPS, maps_of, prepare
 from autodl.records import Column, InputSpec, Schema, Stored, Task
 from autodl.space import Choice, Float, Space
 
@@ -21,10 +23,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SAMPLE = 256  # training images that size, colour and mean are taken from
+SEEN_SIDE = 128  # longest side of what the pretrained network looks at, in pixels
+ROWS_AT_ONCE = 512  # images that are in memory while it looks
 
 
 class Image(Modality):
-    """One image column, as an input of its name; kept as uint8.
+    """One image column, as an input of its name; kept as uint8: its pixels, or what a pretrained network makes of them.
 
     A cell is an absolute path, or a uint8 array ``(H, W)`` or ``(H, W, 3)``. Every image is stretched to one size: the
     median aspect of the training images, its longer side ``side`` or their median where that is shorter. It is grey
@@ -33,7 +37,11 @@ class Image(Modality):
     training images drawn by chance. Transparent parts show white. An image that is damaged, absent, above 25
     megapixels or of an unknown format is a missing cell and a problem.
 
-    Augmentation, in this order: flip, shift (edge pixels fill the gap), cutout.
+    With ``imagenet`` for features, the images are stretched likewise, in colour and to 128 pixels however small they
+    are, and run once through EfficientNet-Lite0. Its last maps are what is kept: ``(1280, 2, 2)``, scaled as pixels
+    are. They need its weights in prediction too.
+
+    Augmentation, in this order: flip, shift (edge pixels fill the gap), cutout; maps are changed as images are.
 
     Reference:
         Cutout: DeVries, Taylor: Improved Regularization of Convolutional Neural Networks with Cutout,
@@ -42,7 +50,11 @@ class Image(Modality):
     """
 
     space: ClassVar[Space] = Space(
-        side=Choice(64, limits=(8, 512), doc="longest side of the stored images, in pixels"),
+        features=Choice(
+            *("pixels", *(["imagenet"] if is_installed() else [])),
+            doc="what is seen: pixels, or imagenet: maps of a network with weights of a package, trained on ImageNet",
+        ),
+        side=Choice(64, limits=(8, 512), doc="longest side of the stored images, in pixels; of no matter for imagenet"),
         flip=Choice(
             0.0, 0.5, limits=(0.0, 1.0), per_member=True, doc="probability that a training image is mirrored left-right"
         ),
@@ -77,27 +89,44 @@ class Image(Modality):
         Raises:
             DataError: None of them can be read.
         """
-        images, sizes, grey = self._sample(rows, np.random.default_rng(seed))
-        self._shape = (1 if grey else 3, *_common_size(sizes, self.settings["side"]))
+        imagenet = self._imagenet
+        side = SEEN_SIDE if imagenet else self.settings["side"]
+        images, sizes, grey = self._sample(rows, side, np.random.default_rng(seed))
+        height, width = _common_size(sizes, side, enlarge=imagenet)
+        self._shape = (1 if grey and not imagenet else 3, height, width)
         pixels = np.stack([resized(image, *self._shape) for image in images])
-        mean = pixels.mean((0, 2, 3), dtype=np.float64)
-        deviation = pixels.std((0, 2, 3), dtype=np.float64)
-        deviation[deviation == 0] = 255
+        seen = maps_of(pixels) if imagenet else pixels
+        shape = seen.shape[1:]
+        offset, scale = _centred(seen, least=LEAST_DEVIATION if imagenet else 0.0)
         return InputSpec(
-            shape=self._shape,
+            shape=shape,
             columns=(self.columns[0].name,),
-            feature_mask=torch.zeros(self._shape, dtype=torch.int64),
-            baseline=torch.zeros(self._shape),
-            offset=torch.tensor(mean, dtype=torch.float32)[:, None, None],
-            scale=torch.tensor(1 / deviation, dtype=torch.float32)[:, None, None],
+            feature_mask=torch.zeros(shape, dtype=torch.int64),
+            baseline=torch.zeros(shape),
+            offset=offset,
+            scale=scale,
         )
 
     def transform(self, rows: pd.DataFrame) -> Stored:
-        """Return uint8 images; missing ones are zeros, and not ``present``."""
+        """Return uint8 images, or maps; missing ones are zeros, and not ``present``."""
         name = self.columns[0].name
-        values, present, problems = decode(rows[name].tolist(), self._shape)
+        cells = rows[name].tolist()
+        if self._imagenet:
+            values, present, problems = self._maps(cells)
+        else:
+            values, present, problems = decode(cells, self._shape)
         marked = tuple((row, name, reason) for row, reason in problems)
         return Stored(torch.from_numpy(values), torch.from_numpy(present), marked)
+
+    def kept(self, cell: Any) -> np.ndarray | None:
+        """The pixels of a cell that are looked at, an image that transforms to the same; None where there are none.
+
+        Shape: → height width 3, or height width where all are grey.
+        """
+        values, present, _ = decode([cell], self._shape)
+        if not present[0]:
+            return None
+        return values[0, 0] if len(values[0]) == 1 else np.ascontiguousarray(np.moveaxis(values[0], 0, -1))
 
     def state(self) -> dict[str, Any]:
         """Return the one shape."""
@@ -105,8 +134,14 @@ class Image(Modality):
 
     @classmethod
     def from_state(cls, columns: Sequence[Column], settings: Mapping[str, Any], state: Mapping[str, Any]) -> Image:
-        """Rebuild from the one shape."""
+        """Rebuild from the one shape.
+
+        Raises:
+            PredictorError: The package with the weights is not installed.
+        """
         fitted = cls(columns, **settings)
+        if fitted._imagenet:
+            prepare()
         channels, height, width = state["shape"]
         fitted._shape = (channels, height, width)
         return fitted
@@ -132,11 +167,27 @@ class Image(Modality):
         kept = (tall.unsqueeze(-1) & wide.unsqueeze(-2)).logical_not().to(batch.dtype)
         return moved * kept.unsqueeze(2)  # a missing image is NaN and stays so
 
+    @property
+    def _imagenet(self) -> bool:
+        return bool(self.settings.get("features") == "imagenet")
+
+    def _maps(self, cells: Sequence[Any]) -> tuple[np.ndarray, np.ndarray, list[tuple[int, str]]]:
+        """As ``decode``, but for maps; some images at a time, as their pixels take more room."""
+        parts, problems = [], []
+        for start in range(0, max(1, len(cells)), ROWS_AT_ONCE):
+            images, present, found = decode(cells[start : start + ROWS_AT_ONCE], self._shape)
+            maps = np.zeros((len(images), *MAPS), np.uint8)
+            maps[present] = maps_of(images[present])
+            parts.append((maps, present))
+            problems += [(start + row, reason) for row, reason in found]
+        values, there = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return values, there, problems
+
     def _sample(
-        self, rows: pd.DataFrame, generator: np.random.Generator
+        self, rows: pd.DataFrame, side: int, generator: np.random.Generator
     ) -> tuple[list[Pillow.Image], list[tuple[int, int]], bool]:
         """Some training images, none larger than needed; their widths and heights; whether all are grey."""
-        name, side = self.columns[0].name, self.settings["side"]
+        name = self.columns[0].name
         cells = rows[name].tolist()
         images: list[Pillow.Image] = []
         sizes: list[tuple[int, int]] = []
@@ -163,13 +214,25 @@ class Image(Modality):
         return images, sizes, grey
 
 
-def _common_size(sizes: Sequence[tuple[int, int]], side: int) -> tuple[int, int]:
-    """Height and width of the median aspect, no longer than ``side`` nor than the median image."""
+def _common_size(sizes: Sequence[tuple[int, int]], side: int, *, enlarge: bool) -> tuple[int, int]:
+    """Height and width of the median aspect, no longer than ``side`` nor, unless enlarged, than the median image."""
     widths, heights = np.array(sizes, np.float64).T
     ratio = float(np.exp(np.median(np.log(widths / heights))))
-    longest = min(side, round(float(np.median(np.maximum(widths, heights)))))
+    longest = side if enlarge else min(side, round(float(np.median(np.maximum(widths, heights)))))
     shortest = max(1, round(longest * min(ratio, 1 / ratio)))
     return (shortest, longest) if ratio >= 1 else (longest, shortest)
+
+
+def _centred(seen: np.ndarray, least: float) -> tuple[Tensor, Tensor]:
+    """Offset and scale that give each channel mean 0 and deviation 1, or less where it varies less than ``least``.
+
+    Shape: rows channels height width → channels 1 1, channels 1 1.
+    """
+    mean = seen.mean((0, 2, 3), dtype=np.float64)
+    deviation = np.maximum(seen.std((0, 2, 3), dtype=np.float64), least)
+    deviation[deviation == 0] = 255
+    offset, scale = (torch.tensor(each, dtype=torch.float32)[:, None, None] for each in (mean, 1 / deviation))
+    return offset, scale
 
 
 def _offsets(draw: Tensor, share: Tensor, length: int) -> Tensor:

@@ -91,10 +91,37 @@ def _categories(words: tuple[str, ...]) -> Coded:
     return Coded("category", numbers, tuple(str(each) for each in labels), words)
 
 
+def is_picture(explanation: Explanation, key: str) -> bool:
+    """Whether an input is an image; of a module of the user's own, whether it looks like one."""
+    specs = explanation.question.specs
+    if key in specs:
+        return specs[key].axes[-2:] == ("height", "width")
+    return explanation.question.inputs[key].ndim == 4  # rows channels height width
+
+
+def is_table(explanation: Explanation, key: str) -> bool:
+    """Whether an input is columns of a table; of a module of the user's own, whether it looks like it."""
+    specs = explanation.question.specs
+    return len(specs[key].shape) == 1 if key in specs else explanation.question.inputs[key].ndim == 2
+
+
+def is_sound(explanation: Explanation, key: str) -> bool:
+    """Whether an input is a sound."""
+    return key in explanation.question.specs and explanation.question.specs[key].axes[-1] == "time"
+
+
+def is_text(explanation: Explanation, key: str) -> bool:
+    """Whether an input is a text."""
+    return key in explanation.question.specs and explanation.question.specs[key].axes[0] == "token"
+
+
 def column(explanation: Explanation, name: str, *, background: bool = False) -> Coded | None:
-    """The cells behind a player; None where it is no column, or its cells are pictures."""
+    """The cells behind a player; None where it is no column, or its cells are pictures, sounds or texts."""
     table = explanation.background if background else explanation.rows
     if name not in table.columns or any(isinstance(cell, np.ndarray) for cell in table[name]):
+        return None
+    specs = [spec for spec in explanation.question.specs.values() if name in spec.columns]
+    if specs and all(len(spec.shape) > 1 for spec in specs):
         return None
     return coded(table[name])
 

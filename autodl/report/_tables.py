@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from autodl.explaining.explanation import Explanation
 from autodl.report._cells import row_name
+from autodl.report._pictures import data_uri
 from autodl.report._table import Cell, Heading, table
-from autodl.report.images import data_uri
 from autodl.report.page import Fragment
-from autodl.report.style import caption, escape, format_value, quantity
+from autodl.report.style import caption, cut, escape, format_value, quantity
 
 if TYPE_CHECKING:
     from autodl.explaining.quality import Measure
 
 TRAINING_ROWS, TRAINING_COLUMNS = 6, 5
 """Shown of the training rows that a prediction rests on."""
+CELL = 120  # characters of a cell
 
 
 def importance(explanation: Explanation) -> str:
@@ -62,7 +63,7 @@ def counterfactual(found: Explanation, place: int) -> Iterator[Fragment]:
     after = float(told["outputs"][place, found.attribution.target])
     title = f"Row {row_name(found, place)}: the nearest change that takes {quantity(found)}"
     title += f" from {_number(found.predicted[place])} to {_number(after)}"
-    lines = [[str(name), format_value(mine[name]), format_value(donor[name])] for name in names]
+    lines = [[str(name), _cell(mine[name]), _cell(donor[name])] for name in names]
     yield _fragment(found, table([Heading("column"), Heading("is"), Heading("would be")], lines, title))
 
 
@@ -76,18 +77,18 @@ def influence(found: Explanation, place: int, order: Sequence[str]) -> Fragment:
     """
     scores = found.attribution.found["scores"][place].double().cpu().numpy()
     top = np.argsort(-np.abs(scores), kind="stable")[:TRAINING_ROWS]
-    words = [name for name in order if name in found.rows.columns and not _pictured(found.background[name])]
-    names = words[:TRAINING_COLUMNS]
+    known = [name for name in order if name in found.rows.columns]
+    names = [name for name in known if not _arrays(found.background[name])][:TRAINING_COLUMNS]
     most = float(np.abs(scores[top]).max()) or 1.0
     headings = [Heading("row"), Heading("pull", number=True), *(Heading(name) for name in names)]
     own = found.rows.iloc[place]
-    lines: list[list[Cell | str]] = [["this row", "", *(format_value(own[name]) for name in names)]]
+    lines: list[list[Cell | str]] = [["this row", "", *(_cell(own[name]) for name in names)]]
     for each in top:
         row = found.background.iloc[int(each)]
         pull = Cell(float(scores[each] / most), f"{scores[each] / most:+.0%}")
-        lines.append([f"row {each}", pull, *(format_value(row[name]) for name in names)])
+        lines.append([f"row {each}", pull, *(_cell(row[name]) for name in names)])
     title = f"Row {row_name(found, place)}: the training rows that pull {quantity(found)} most, up (+) or down (−)"
-    pictures = {name: found.background[name] for name in order if name in found.rows.columns and name not in words}
+    pictures = {name: found.background[name] for name in known if any(map(_pictured, found.background[name]))}
     shown = "".join(_thumbnails(cells, top.tolist(), name) for name, cells in pictures.items())
     return _fragment(found, table(headings, lines, title) + shown)
 
@@ -98,7 +99,7 @@ def _thumbnails(cells: pd.Series, rows: Sequence[int], name: str) -> str:
     for row in rows:
         cell = cells.iloc[int(row)]
         words = f"{escape(name)} of training row {row}"
-        picture = f'<img alt="{words}" src="{data_uri(cell)}">' if isinstance(cell, np.ndarray) else "missing"
+        picture = f'<img alt="{words}" src="{data_uri(cell)}">' if _pictured(cell) else "missing"
         shown.append(f"<figure>{picture}<figcaption>row {row}</figcaption></figure>")
     return f'<div class="thumbnails">{"".join(shown)}</div>'
 
@@ -107,8 +108,17 @@ def _fragment(found: Explanation, html: str) -> Fragment:
     return Fragment(f'{html}<p class="note">{escape(caption(found))}</p>', half=True)
 
 
-def _pictured(cells: pd.Series) -> bool:
+def _cell(value: Any) -> str:
+    return cut(format_value(value), CELL)
+
+
+def _arrays(cells: pd.Series) -> bool:
     return any(isinstance(cell, np.ndarray) for cell in cells)
+
+
+def _pictured(cell: Any) -> bool:
+    """Whether a cell is a picture: arrays of one axis are sounds."""
+    return isinstance(cell, np.ndarray) and cell.ndim > 1
 
 
 def _number(value: float) -> str:

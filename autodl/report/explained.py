@@ -11,11 +11,13 @@ import pandas as pd
 from autodl.explaining.explanation import Explanation
 from autodl.explaining.findings import Findings, in_view
 from autodl.explaining.players import OTHERS
-from autodl.report import _tables, effects, images, quality, rows, whole
-from autodl.report._cells import row_name
+from autodl.report import _tables, effects, quality, whole
+from autodl.report._cells import column, is_sound, is_table, row_name
+from autodl.report._row import Seen, of_rows, row_parts, shares
 from autodl.report.judged import judged_section
 from autodl.report.page import Fragment, Part, Plot, Section, Select, write_page
 from autodl.report.search import facts, search_sections
+from autodl.report.sounds import PAGE_BYTES
 from autodl.report.style import caption, escape, format_number, quantity, themed
 from autodl.report.what_if import what_if
 
@@ -30,8 +32,8 @@ COLUMNS_DRAWN = 8
 PANEL_BYTES, PANEL_SECONDS = 3_000_000, 1.0
 """Size of a network that answers in the page, and time for answers that are worked out before where it is larger."""
 SEGMENTS_DIFFER = (
-    "Segments are those of one image each, and are not compared over rows: here an image's count together. "
-    "Row by row shows each."
+    "Segments, words and moments are those of one row each, and are not compared over rows: here those of one column "
+    "count together. Row by row shows each."
 )
 WHAT = {
     "permutation": "what errors rest on",
@@ -73,7 +75,7 @@ def sections(predictor: Predictor, findings: Findings) -> list[Section]:
         first,
         _importance(findings),
         _effects(findings),
-        _rows(findings),
+        _rows(predictor, findings),
         _what_if(predictor, findings.explanation),
         _quality(findings),
         judged_section(predictor),
@@ -116,7 +118,7 @@ def _importance_of(explanation: Explanation) -> Iterator[Part]:
         yield Fragment(_tables.importance(explanation) + f"<p>{SEGMENTS_DIFFER}</p>")
     else:
         yield Plot.of(whole.importance(explanation), _tables.importance(explanation))
-    if len(explanation) > 1 and _of_rows(explanation) and not explanation.question.players.own:
+    if len(explanation) > 1 and of_rows(explanation) and not explanation.question.players.own:
         yield Plot.of(whole.beeswarm(explanation))
     if explanation.attribution.interactions is not None:
         yield Plot.of(whole.interaction_matrix(explanation))
@@ -130,7 +132,8 @@ def _effects(findings: Findings) -> Section | None:
     curves = drawn.attribution.found["curves"] if drawn else {}
     for name in list(explanation.importance().index[:COLUMNS_DRAWN]):
         parts: list[Plot | Fragment] = []
-        if not explanation.question.players.own and len(explanation) > 1 and _of_rows(explanation):
+        shared = name in explanation.players and column(explanation, str(name)) is not None
+        if shared and len(explanation) > 1 and of_rows(explanation):
             parts.append(Plot.of(whole.dependence(explanation, str(name)), half=True))
         if drawn is not None and name in curves and name != OTHERS:
             parts.append(Plot.of(effects.partial_dependence(drawn, str(name)), half=True))
@@ -144,63 +147,31 @@ def _effects(findings: Findings) -> Section | None:
     return Section("What a column does", "effects", [*chosen, *reasons], lead)
 
 
-def _rows(findings: Findings) -> Section:
-    """Row by row: shares, the nearest other answer, training rows, images."""
-    explanation = findings.explanation
+def _rows(predictor: Predictor, findings: Findings) -> Section:
+    """Row by row: shares, images, texts, sounds, the nearest other answer, training rows."""
+    explanation, ensemble = findings.explanation, predictor.subject.ensemble
+    inputs = {key: name for member in ensemble.members for name, key in member.keys.items()}
+    columns = {spec.columns for key, spec in explanation.question.specs.items() if is_sound(explanation, key)}
+    room = PAGE_BYTES // max(1, len(columns) * len(findings.shown))
     options = []
-    for row in findings.shown:
-        seen = explanation.of(in_view(explanation, int(row)))
-        name = f"row {row_name(explanation, int(row))}: {seen.output} {format_number(seen.predicted[row])}"
-        options.append((name, list(_row(findings, seen, int(row)))))
+    for row in map(int, findings.shown):
+        seen = Seen(explanation.of(in_view(explanation, row)), row, ensemble.modalities, inputs, room)
+        name = f"row {row_name(explanation, row)}: {seen.explanation.output} "
+        name += format_number(seen.explanation.predicted[row])
+        options.append((name, list(row_parts(findings, seen))))
     reasons = [each for name in ("counterfactual", "influence", "heat") for each in _reasons(findings, name)]
-    lead = "From what the predictor says on average to what it says of this row, column by column."
+    lead = (
+        "From what the predictor says on average to what it says of this row: columns, places of an image, words and "
+        "moments of a sound, all in one unit. Orange raises, blue lowers."
+    )
     return Section("Row by row", "rows", [Select("Row", options), *reasons], lead)
-
-
-def _row(findings: Findings, seen: Explanation, row: int) -> Iterator[Plot | Fragment]:
-    if _of_rows(seen):
-        yield Plot.of(_shares(seen, row))
-    pictures = [key for key, spec in seen.question.specs.items() if len(spec.shape) == 3]
-    shown: set[str] = set()
-    for key in pictures:
-        (column,) = seen.question.specs[key].columns
-        if column not in shown and not bool(seen.question.inputs[key][row].isnan().any()):
-            shown.add(column)
-            yield Plot.of(images.original(seen, row, key), half=True)
-            if _of_rows(seen):
-                yield Plot.of(images.overlay(seen, row, key), half=True)
-            yield from _heat(findings, row, key)
-    if findings.counterfactual is not None and (told := findings.counterfactual.of(row)) is not None:
-        yield from _tables.counterfactual(*told)
-    if findings.influence is not None and (told := findings.influence.of(row)) is not None:
-        sizes = seen.values.iloc[row] if _of_rows(seen) else seen.values.mean()
-        order = sizes.abs().sort_values(ascending=False).index
-        yield _tables.influence(*told, list(order) + list(seen.rows.columns.difference(order, sort=False)))
-
-
-def _of_rows(explanation: Explanation) -> bool:
-    """Whether each row has shares of its own: not where all get one answer, nor where players are not spoken of."""
-    values = explanation.attribution.values
-    return len(values) == len(explanation) and values.shape[1] > 0
-
-
-def _shares(seen: Explanation, row: int) -> go.Figure:
-    """From the mean to the prediction, where values sum to it; else their sizes side by side."""
-    return rows.bars(seen, row) if seen.completeness_gap is None else rows.waterfall(seen, row)
-
-
-def _heat(findings: Findings, row: int, key: str) -> Iterator[Plot]:
-    """The class activation map of one image, where there is one."""
-    told = None if findings.heat is None else findings.heat.of(row)
-    if told is not None and key in told[0].question.specs:
-        yield Plot.of(images.overlay(*told, key, outline=False), half=True)
 
 
 def _what_if(predictor: Predictor, explanation: Explanation) -> Section:
     """The panel, for tables."""
     columns = [column for column in predictor.schema if column.name in explanation.rows.columns]
-    specs, ensemble = explanation.question.specs, predictor.subject.ensemble
-    tables = {key: ensemble.modalities[key] for key in explanation.question.names if len(specs[key].shape) == 1}
+    ensemble = predictor.subject.ensemble
+    tables = {key: ensemble.modalities[key] for key in explanation.question.names if is_table(explanation, key)}
 
     def transform(frame: pd.DataFrame) -> dict[str, Tensor]:
         return {key: modality.transform(frame).values for key, modality in tables.items()}
@@ -246,8 +217,8 @@ def figures(findings: Findings) -> dict[str, go.Figure]:
     found = {}
     if explanation.attribution.values.shape[1] and not explanation.question.players.own:
         found["importance"] = whole.importance(explanation)
-    if len(explanation) > 1 and _of_rows(explanation) and not explanation.question.players.own:
+    if len(explanation) > 1 and of_rows(explanation) and not explanation.question.players.own:
         found["beeswarm"] = whole.beeswarm(explanation)
-    for row in findings.shown if _of_rows(explanation) else ():
-        found[f"row-{row}"] = _shares(explanation.of(in_view(explanation, int(row))), int(row))
+    for row in findings.shown if of_rows(explanation) else ():
+        found[f"row-{row}"] = shares(explanation.of(in_view(explanation, int(row))), int(row))
     return {name: themed(figure) for name, figure in found.items()}

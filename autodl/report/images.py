@@ -1,9 +1,11 @@
-"""Figures about one image of one row: what the network saw, which places count, how it was divided."""
+"""Figures about one image of one row: what the network saw, which places count, how it was divided.
+
+A view of an image may be maps of what another network found, which nobody can look at: then the picture is the user's
+own, and the places on it are those of the maps, stretched over it.
+"""
 
 from __future__ import annotations
 
-import base64
-import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +13,8 @@ import plotly.graph_objects as go
 
 from autodl.errors import ExplanationError, unknown_name
 from autodl.explaining.explanation import Explanation
-from autodl.report._cells import checked, row_name
+from autodl.report._cells import checked, is_picture, row_name
+from autodl.report._pictures import data_uri, opened
 from autodl.report.style import AMOUNTS, SIGNED, caption, finish, format_number, quantity
 
 if TYPE_CHECKING:
@@ -19,33 +22,34 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-SMALLEST = 224
-"""Pixels that a picture is enlarged to at least, so that a browser does not blur it."""
 OPACITIES = tuple(range(0, 101, 10))  # per cent
 USUAL = 70
 TALL = 300  # pixels of the drawn picture
 CLIPPED = 99.5  # percentile of the sizes that takes the full colour
+MOST_CHANNELS = 4  # of an image; more are maps
 
 
 def original(explanation: Explanation, row: int, name: str | None = None) -> go.Figure:
-    """The image as the network saw it.
+    """The image as the network saw it; or as the user has it, where the network saw maps.
 
     Args:
         explanation: Whose row it is.
         row: Its position.
         name: The input; None for the first that is an image.
+
+    Raises:
+        ExplanationError: There is no picture to be seen.
     """
     row, name = checked(explanation, row), picture_input(explanation, name)
-    figure = _canvas(pixels(explanation, row, name))
-    return finish(
-        figure,
-        f"Row {row_name(explanation, row)}: {_called(explanation, name)} as the network saw it",
-        caption(explanation),
-        TALL + 16,
-    )
+    figure = _canvas(explanation, row, name)
+    how = "as it is" if is_mapped(explanation, name) else "as the network saw it"
+    said = f"Row {row_name(explanation, row)}: {_called(explanation, name)} {how}"
+    return finish(figure, said, caption(explanation), TALL + 16)
 
 
-def overlay(explanation: Explanation, row: int, name: str | None = None, *, outline: bool = True) -> go.Figure:
+def overlay(
+    explanation: Explanation, row: int, name: str | None = None, *, outline: bool = True, limit: float | None = None
+) -> go.Figure:
     """The image under its shares, which a slider fades in and out; segments have their borders drawn.
 
     Shares of single pixels are summed over channels; where a method gives none, every pixel has its segment's share.
@@ -55,12 +59,15 @@ def overlay(explanation: Explanation, row: int, name: str | None = None, *, outl
         row: Its position.
         name: The input; None for the first that is an image.
         outline: Whether borders are drawn where there are segments.
+        limit: The share that has the full colour, so that other figures can have the same; of shares of single pixels,
+            which are smaller, and where it is None their own largest ones have it.
     """
     row, name = checked(explanation, row), picture_input(explanation, name)
     places = heat(explanation, row, name)
-    figure = _canvas(pixels(explanation, row, name))
-    most = float(np.percentile(np.abs(places), CLIPPED)) or float(np.abs(places).max()) or 1.0
-    signed = bool((places < 0).any())
+    figure = _canvas(explanation, row, name)
+    shared = limit if limit and not _single(explanation, name) else None
+    most = shared or float(np.percentile(np.abs(places), CLIPPED)) or float(np.abs(places).max()) or 1.0
+    signed = shared is not None or bool((places < 0).any())
     figure.add_heatmap(
         z=np.clip(np.round(places / most * 100), -127, 127).astype(np.int8),  # a byte a pixel
         colorscale=SIGNED if signed else AMOUNTS,
@@ -86,7 +93,7 @@ def segments(explanation: Explanation, row: int, name: str | None = None) -> go.
     row, name = checked(explanation, row), picture_input(explanation, name)
     if not explanation.question.players.own:
         raise ExplanationError(f"'{name}' must have been divided, however it is one player; explain with segments")
-    figure = _canvas(pixels(explanation, row, name))
+    figure = _canvas(explanation, row, name)
     figure.add_trace(borders(explanation, row, name))
     return finish(
         figure,
@@ -94,6 +101,11 @@ def segments(explanation: Explanation, row: int, name: str | None = None) -> go.
         caption(explanation),
         TALL + 16,
     )
+
+
+def is_mapped(explanation: Explanation, name: str) -> bool:
+    """Whether a view holds maps of what another network found, and no pixels."""
+    return name in explanation.question.specs and explanation.question.specs[name].shape[0] > MOST_CHANNELS
 
 
 def _called(explanation: Explanation, name: str) -> str:
@@ -113,7 +125,7 @@ def picture_input(explanation: Explanation, name: str | None = None) -> str:
     if name is not None and name not in question.inputs:
         raise unknown_name("input", name, question.names)
     for each in question.names if name is None else (name,):
-        if question.inputs[each].ndim == 4:  # rows channels height width
+        if is_picture(explanation, each):
             return each
     what = f"'{name}' is none" if name else f"there is none among {', '.join(question.names)}"
     raise ExplanationError(f"a picture must be of an image, however {what}; take waterfall or bars")
@@ -144,7 +156,7 @@ def pixels(explanation: Explanation, row: int, name: str) -> Array:
 def heat(explanation: Explanation, row: int, name: str) -> Array:
     """The share of every pixel, or of the segment that it lies in. Shape: → height width"""
     told = explanation.attribution
-    if told.entries is not None and name in told.entries:
+    if told.entries is not None and _single(explanation, name):
         return np.asarray(np.nan_to_num(told.entries[name][row].double().sum(0).cpu().numpy()))
     if len(told.values) != len(explanation.question):
         raise ExplanationError(
@@ -170,32 +182,27 @@ def _holes(start: Array, end: Array) -> Array:
     return np.stack([start, end, np.full(len(start), np.nan)], 1).ravel().astype(np.float32)
 
 
-def _canvas(image: Array) -> go.Figure:
-    """Axes with one unit a pixel, the first line at the top, over the image."""
-    height, width = image.shape[:2]
+def _single(explanation: Explanation, name: str) -> bool:
+    """Whether single entries of an input have shares of their own."""
+    return explanation.attribution.entries is not None and name in explanation.attribution.entries
+
+
+def _canvas(explanation: Explanation, row: int, name: str) -> go.Figure:
+    """Axes with one unit an entry, the first line at the top, over the image."""
+    mapped = is_mapped(explanation, name)
+    image = opened(explanation.rows[_called(explanation, name)].iloc[row]) if mapped else pixels(explanation, row, name)
+    height, width = explanation.question.inputs[name].shape[-2:]
     figure = go.Figure()
-    figure.add_layout_image(
-        source=data_uri(image), xref="x", yref="y", x=-0.5, y=-0.5, sizex=width, sizey=height, sizing="stretch"
-    )
+    place = {"x": -0.5, "y": -0.5, "sizex": width, "sizey": height, "sizing": "stretch"}
+    figure.add_layout_image(source=data_uri(image, exact=not mapped), xref="x", yref="y", **place)
     figure.update_layout(images=[{"layer": "below"}], margin={"b": 16}, dragmode="pan")
     # a trace gives the axes their ranges; it is not seen
     figure.add_scatter(x=[-0.5, width - 0.5], y=[-0.5, height - 0.5], mode="markers", marker={"opacity": 0})
     figure.update_traces(hoverinfo="skip", showlegend=False)
     hidden = {"visible": False, "constrain": "domain"}
     figure.update_xaxes(range=[-0.5, width - 0.5], **hidden)
-    figure.update_yaxes(range=[height - 0.5, -0.5], scaleanchor="x", **hidden)
-    return figure
-
-
-def data_uri(image: Array) -> str:
-    """A picture as text that a page can hold; small ones are enlarged. Shape: height width, or height width 3."""
-    from PIL import Image
-
-    times = -(-SMALLEST // max(image.shape[:2]))
-    large = image.repeat(times, axis=0).repeat(times, axis=1)
-    buffer = io.BytesIO()
-    Image.fromarray(large).save(buffer, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    tall = image.shape[0] / height * width / image.shape[1]  # of one entry: 1 but where maps are stretched
+    return figure.update_yaxes(range=[height - 0.5, -0.5], scaleanchor="x", scaleratio=tall, **hidden)
 
 
 def _bar(most: float, signed: bool) -> dict[str, Any]:

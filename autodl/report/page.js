@@ -159,6 +159,52 @@
     }));
   }
 
+  // Words: what each brings, under the mouse, or reached by Tab (the strongest) and then by arrow keys.
+  for (const box of all(".words")) {
+    const marks = all("mark", box);
+    const worth = box.parentElement.querySelector(".worth");
+    const size = (mark) => Number(mark.style.getPropertyValue("--s"));
+    const tell = (mark) => { worth.textContent = mark ? `${mark.textContent.trim()}: ${mark.title}` : ""; };
+    const reach = (mark) => marks.forEach((each) => { each.tabIndex = each === mark ? 0 : -1; });
+    if (!marks.length) continue;
+    reach(marks.reduce((best, each) => (size(each) > size(best) ? each : best)));
+    box.addEventListener("mouseover", (event) => tell(event.target.closest("mark") ?? box.querySelector(":focus")));
+    box.addEventListener("mouseleave", () => tell(box.querySelector(":focus")));
+    box.addEventListener("focusin", (event) => { reach(event.target); tell(event.target); });
+    box.addEventListener("focusout", () => tell(null));
+    box.addEventListener("keydown", (event) => {
+      const at = marks.indexOf(event.target);
+      const next = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: marks.length - 1 }[event.key];
+      if (at < 0 || !marks[next]) return;
+      event.preventDefault();
+      marks[next].focus();
+    });
+  }
+
+  // Sounds: a line runs along the figure while its sound plays; a press on the figure goes there.
+  for (const sound of all("figure audio")) {
+    const canvas = sound.closest("figure").querySelector(".canvas");
+    const cursor = document.createElement("div");
+    cursor.className = "cursor";
+    cursor.hidden = true;
+    canvas.parentElement.append(cursor);
+    const move = () => {
+      const layout = canvas._fullLayout; // where the axes lie; Plotly says it nowhere else
+      if (!layout) return;
+      const { xaxis, _size: size } = layout;
+      const along = xaxis.d2p(sound.currentTime);
+      cursor.hidden = along < 0 || along > size.w;
+      Object.assign(cursor.style, { left: `${size.l + along}px`, top: `${size.t}px`, height: `${size.h}px` });
+      if (!sound.paused) requestAnimationFrame(move);
+    };
+    for (const name of ["play", "seeked"]) sound.addEventListener(name, move);
+    canvas.addEventListener("click", (event) => {
+      const layout = canvas._fullLayout;
+      const along = layout ? event.clientX - canvas.getBoundingClientRect().left - layout._size.l : -1;
+      if (layout && along >= 0 && along <= layout._size.w) sound.currentTime = Math.max(0, layout.xaxis.p2d(along));
+    });
+  }
+
   // Where the reader is.
   const links = new Map(all("nav a").map((link) => [link.hash.slice(1), link]));
   const here = new IntersectionObserver(() => {

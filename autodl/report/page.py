@@ -43,6 +43,7 @@ class Plot:
         half: Whether it may share a line with its neighbour on wide screens.
         least_width: Pixels below which it is scrolled sideways, not squeezed.
         title: Its heading; may be empty.
+        below: What stands under the drawing, as HTML like a ``Fragment``'s; an ``<audio>`` in it moves a line along it.
     """
 
     figure: go.Figure
@@ -52,12 +53,15 @@ class Plot:
     half: bool = False
     least_width: int = 0
     title: str = ""
+    below: str = ""
 
     @classmethod
-    def of(cls, figure: go.Figure, table: str = "", *, half: bool = False, least_width: int = 0) -> Plot:
+    def of(
+        cls, figure: go.Figure, table: str = "", *, half: bool = False, least_width: int = 0, below: str = ""
+    ) -> Plot:
         """What ``autodl.report.style.finish`` gave a figure, written around it by the page."""
         told = figure.layout.meta
-        return cls(bare(figure), told["caption"], told["alt"], table, half, least_width, told["title"])
+        return cls(bare(figure), told["caption"], told["alt"], table, half, least_width, told["title"], below)
 
 
 @dataclass(frozen=True)
@@ -214,7 +218,7 @@ class _Pieces:
         return (
             f'<figure class="plot{_half(plot)}">{title}<div class="scroll"{reach}>'
             f'<div class="canvas" data-figure="{name}" role="img" aria-label="{_text(plot.alternative)}" '
-            f'style="{sizes}"></div></div>'
+            f'style="{sizes}"></div></div>{plot.below}'
             f"<figcaption>{_text(plot.caption)}</figcaption>"
             f"<details><summary>In words</summary><p>{_text(plot.alternative)}</p></details>{table}"
             f"{_embedded(name, plain)}</figure>"

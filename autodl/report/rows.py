@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,11 +11,8 @@ import plotly.graph_objects as go
 from autodl.errors import ExplanationError
 from autodl.explaining.explanation import Explanation
 from autodl.report._cells import cell, checked, errors, local, row_name
+from autodl.report._steps import Step, height_of, side_by_side, way, worded
 from autodl.report.style import (
-    BAR,
-    LOWERS,
-    QUIET,
-    RAISES,
     caption,
     cut,
     escape,
@@ -43,19 +39,16 @@ NOISE = 1e-3
 WIDEST_CELL, TABLE_WIDTH, TABLE_LINE = 22, 42, 17  # characters of a cell, of a narrow table; pixels of a line
 
 
-@dataclass(frozen=True)
-class _Bar:
-    """One line of a figure of bars."""
-
-    label: str
-    value: float
-    error: float
-    hover: str
-    gap: bool = False
-
-
-def waterfall(explanation: Explanation, row: int, top: int = TOP) -> go.Figure:
+def waterfall(
+    explanation: Explanation, row: int, top: int = TOP, written: Mapping[str, str] | None = None
+) -> go.Figure:
     """The way from what is predicted of nothing known to what is predicted of the row, the largest steps first.
+
+    Args:
+        explanation: Of a method whose values sum to the prediction.
+        row: The row's position.
+        top: Players that are shown by name.
+        written: Player → what is written beside it, where that is not a cell, such as a word.
 
     Raises:
         ExplanationError: The method's values do not sum to the prediction.
@@ -67,43 +60,53 @@ def waterfall(explanation: Explanation, row: int, top: int = TOP) -> go.Figure:
             "promise that; take bars, or explain with shapley"
         )
     start, end = _ends(explanation, row)
-    steps = _steps(explanation, row, top)
+    steps = _steps(explanation, row, top, written or {})
     missed = end - start - sum(step.value for step in steps)
     if abs(missed) > NOISE * max(abs(end - start), 1e-12):
-        steps.append(_Bar("not explained (gap)", missed, 0.0, "what the values miss", gap=True))
-    starts = start + np.concatenate([[0.0], np.cumsum([step.value for step in steps])])
-    figure = go.Figure(_bars(steps, starts[:-1], first=1))
-    ends = np.array([start, end])
-    places = np.array([0, len(steps) + 1])
-    words = [f"nothing known: {escape(explanation.baseline_words)}", "prediction"]
-    figure.add_trace(_connectors(starts, len(steps)))
-    figure.add_trace(_marks(ends, places, words))
-    labels = ["nothing known", *(step.label for step in steps), "<b>prediction</b>"]
-    right = [format_number(start), *(format_signed(step.value) for step in steps), f"<b>{format_number(end)}</b>"]
-    reach = np.array([step.error for step in steps])
-    _lines(figure, labels, right, np.concatenate([starts[1:] - reach, starts[1:] + reach, ends]))
+        steps.append(Step("not explained (gap)", missed, 0.0, "what the values miss", gap=True))
+    known = f"nothing known: {escape(explanation.baseline_words)}"
+    figure = way(start, end, steps, ("nothing known", known), ("prediction", "prediction"))
     figure.update_xaxes(title_text=escape(quantity(explanation), 34))
     said = f"Row {row_name(explanation, row)}: {quantity(explanation)} is {format_number(end)}"
-    return finish(figure, said + _truth(explanation, row), caption(explanation), _height(labels), _alt(said, steps))
-
-
-def bars(explanation: Explanation, row: int, top: int = TOP) -> go.Figure:
-    """The shares of one row, the largest first; for every method that gives shares."""
-    row = checked(explanation, row)
-    steps = _steps(explanation, row, top)
-    figure = go.Figure(_bars(steps, np.zeros(len(steps)), first=0))
-    ends = np.array([step.value for step in steps])
-    reach = np.array([step.error for step in steps])
-    _lines(
-        figure,
-        [step.label for step in steps],
-        [format_signed(step.value) for step in steps],
-        np.concatenate([ends - reach, ends + reach, [0.0]]),
+    return finish(
+        figure, said + _truth(explanation, row), caption(explanation), height_of(len(steps) + 2), _alt(said, steps)
     )
-    figure.update_xaxes(title_text="share", zeroline=True)
+
+
+def bars(explanation: Explanation, row: int, top: int = TOP, written: Mapping[str, str] | None = None) -> go.Figure:
+    """The shares of one row, the largest first; for every method that gives shares. Arguments as in ``waterfall``."""
+    row = checked(explanation, row)
+    steps = _steps(explanation, row, top, written or {})
+    figure = side_by_side(steps)
+    figure.update_xaxes(title_text="share")
     said = f"Row {row_name(explanation, row)}: shares in {quantity(explanation)}"
-    height = _height([step.label for step in steps])
+    height = height_of(len(steps))
     return finish(figure, said + _truth(explanation, row), caption(explanation), height, _alt(said, steps))
+
+
+def inputs(explanation: Explanation, row: int, groups: Mapping[str, Sequence[int]]) -> go.Figure:
+    """A row's inputs side by side: the sum of what each one's players share, in the figure's own unit.
+
+    Args:
+        explanation: Of a method that answers for every row.
+        row: The row's position.
+        groups: Input → positions of its players.
+    """
+    row = checked(explanation, row)
+    values, wrong = local(explanation)[row], errors(explanation)
+    doubt = np.zeros(len(values)) if wrong is None else wrong[row]
+    steps = []
+    for name, players in sorted(groups.items(), key=lambda pair: -abs(values[list(pair[1])].sum())):
+        members = list(players)
+        value, error = float(values[members].sum()), float(np.sqrt((doubt[members] ** 2).sum()))
+        parts = f"{len(members)} part{'s' if len(members) != 1 else ''}"
+        steps.append(Step(named(name), value, error, f"{escape(name, 80)} ({parts})<br>{worded(value, error)}"))
+    figure = side_by_side(steps)
+    figure.update_xaxes(title_text=f"share in {escape(quantity(explanation), 34)}")
+    said = f"Row {row_name(explanation, row)}: what each input brings to {quantity(explanation)}"
+    about = "The sum of the shares of each input's parts, which the figures below tell apart in the same unit. "
+    about += "Errors are put together as if each part had its own. " if doubt.any() else ""
+    return finish(figure, said, about + caption(explanation), height_of(len(steps)), _alt(said, steps))
 
 
 def counterfactual(explanation: Explanation, row: int, changed: pd.DataFrame | None = None) -> go.Figure:
@@ -208,7 +211,7 @@ def _ends(explanation: Explanation, row: int) -> tuple[float, float]:
     return float(base[row if len(base) > 1 else 0]), float(told.output[row])
 
 
-def _steps(explanation: Explanation, row: int, top: int) -> list[_Bar]:
+def _steps(explanation: Explanation, row: int, top: int, told: Mapping[str, str]) -> list[Step]:
     """The largest shares by name, the rest together. One that would be the only rest is named."""
     values, wrong = local(explanation)[row], errors(explanation)
     doubt = np.zeros(len(values)) if wrong is None else wrong[row]
@@ -216,69 +219,16 @@ def _steps(explanation: Explanation, row: int, top: int) -> list[_Bar]:
     most = top if len(order) > top + 1 else len(order)
     found = []
     for each in order[:most]:
-        name, written = explanation.players[each], cell(explanation, row, explanation.players[each])
+        name = explanation.players[each]
+        written = told.get(name, cell(explanation, row, name))
         whole = escape(name, 80) if written is None else f"{escape(name, 80)} = {escape(written, 80)}"
         value, error = float(values[each]), float(doubt[each])
-        found.append(_Bar(named(name, written), value, error, f"{whole}<br>{_number(value, error)}"))
+        found.append(Step(named(name, written), value, error, f"{whole}<br>{worded(value, error)}"))
     rest = order[most:]
     if len(rest):
         value, error = float(values[rest].sum()), float(np.sqrt((doubt[rest] ** 2).sum()))
-        found.append(_Bar(f"{len(rest)} others", value, error, f"{len(rest)} others<br>{_number(value, error)}"))
+        found.append(Step(f"{len(rest)} others", value, error, f"{len(rest)} others<br>{worded(value, error)}"))
     return found
-
-
-def _number(value: float, error: float) -> str:
-    return format_signed(value, 4) + (f" ± {format_number(error, 2)} (standard error)" if error else "")
-
-
-def _bars(steps: list[_Bar], starts: Array, first: int) -> go.Bar:
-    error = np.array([step.error for step in steps])
-    return go.Bar(
-        x=np.array([step.value for step in steps]),
-        y=np.arange(first, first + len(steps)),
-        base=starts,
-        orientation="h",
-        marker={
-            "color": [QUIET if step.gap else RAISES if step.value > 0 else LOWERS for step in steps],
-            "pattern": {"shape": ["/" if step.gap else "" for step in steps]},
-        },
-        error_x={"type": "data", "array": error} if error.any() else None,
-        hovertext=[step.hover for step in steps],
-        hoverinfo="text",
-        width=0.68,
-        showlegend=False,
-    )
-
-
-def _connectors(starts: Array, steps: int) -> go.Scatter:
-    """From the end of one step down to the start of the next."""
-    x = np.repeat(starts, 3)
-    y = np.stack([np.arange(steps + 1), np.arange(1, steps + 2), np.full(steps + 1, np.nan)], 1).ravel()
-    x[2::3] = np.nan
-    return go.Scatter(x=x, y=y, mode="lines", line={"color": QUIET, "width": 1}, hoverinfo="skip", showlegend=False)
-
-
-def _marks(x: Array, y: Array, words: list[str]) -> go.Scatter:
-    marker = {"symbol": "diamond", "size": 11, "color": QUIET}
-    return go.Scatter(x=x, y=y, mode="markers", marker=marker, hovertext=words, hoverinfo="text", showlegend=False)
-
-
-def _lines(figure: go.Figure, labels: list[str], right: list[str], reach: Array) -> None:
-    """Names on the left, numbers on the right, and room for all that is drawn between them."""
-    low, high = float(reach.min()), float(reach.max())
-    room = 0.05 * (high - low) or 1.0
-    places = np.arange(len(labels))
-    figure.update_xaxes(range=[low - room, high + room])
-    figure.update_yaxes(
-        range=[len(labels) - 0.45, -0.55], tickvals=places, ticktext=labels, showgrid=False, fixedrange=True
-    )
-    for place, text in zip(places, right, strict=True):
-        figure.add_annotation(x=1, xref="paper", xanchor="left", xshift=4, y=int(place), text=text, showarrow=False)
-    figure.update_layout(margin={"r": 74}, showlegend=False)
-
-
-def _height(labels: list[str]) -> int:
-    return BAR * len(labels) + 56
 
 
 def _truth(explanation: Explanation, row: int) -> str:
@@ -289,5 +239,5 @@ def _truth(explanation: Explanation, row: int) -> str:
     return f" (true: {truth if isinstance(truth, str) else format_number(truth, 4)})"
 
 
-def _alt(said: str, steps: list[_Bar]) -> str:
+def _alt(said: str, steps: list[Step]) -> str:
     return f"{said}. " + ", ".join(step.hover.replace("<br>", " ") for step in steps[:5])

@@ -15,6 +15,7 @@ from autodl.report._importance import importance
 from autodl.report._knobs import MODEL, Knob, varied
 from autodl.report._search_figures import beside_baselines, history, importances, parallel, scored, with_room_for_names
 from autodl.report._table import Cell, Heading, Plain, figures, table
+from autodl.report.modalities import modalities_section
 from autodl.report.page import Fragment, Part, Plot, Section, Select, write_page
 
 if TYPE_CHECKING:
@@ -60,8 +61,10 @@ def facts(predictor: Predictor) -> dict[str, str]:
 
 def search_sections(predictor: Predictor) -> list[Section]:
     """The sections of a search; every score is the leaderboard's own."""
+    fusion = modalities_section(predictor)
     return [
         _result(predictor),
+        *([fusion] if fusion is not None else []),
         _trials(predictor),
         _hyperparameters(predictor),
         _board(predictor),

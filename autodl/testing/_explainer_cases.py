@@ -14,20 +14,50 @@ from autodl.records import InputSpec
 from autodl.testing.encoder import image_spec, rows, table_spec
 
 ROWS, BACKGROUND, OUTPUTS = 4, 12, 3
-SPECS = {"table": table_spec(numeric=3, categories=(3,)), "image": image_spec(2, 8, 8)}
+TOKENS, WORDS = 6, 9
+
+
+def _spec(name: str, *shape: int, vocabulary: int = 0, axes: tuple[str, ...] = ()) -> InputSpec:
+    return InputSpec(
+        shape, (name,), torch.zeros(shape, dtype=torch.long), torch.zeros(shape), vocabulary=vocabulary, axes=axes
+    )
+
+
+SPECS = {
+    "table": table_spec(numeric=3, categories=(3,)),
+    "image": image_spec(2, 8, 8),
+    "text": _spec("text", TOKENS, 1, vocabulary=WORDS),
+    "sound": _spec("sound", 1, 4, 10, axes=("channel", "frequency", "time")),
+}
+
+
+class Bag(nn.Module):
+    """The mean vector of a text's words; NaN where something is asked of it that is no word."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.vectors = nn.Embedding(WORDS, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape: batch tokens 1 → batch width."""
+        ids = x[..., 0].round().clamp(0, WORDS - 1).long()
+        found = self.vectors(ids) * (ids > 0).unsqueeze(2)
+        return torch.where((ids == x[..., 0]).unsqueeze(2), found, torch.nan).mean(1)
 
 
 class Small(nn.Module):
-    """A perceptron, a network of convolutions, or both of them side by side; one module for each use.
+    """A perceptron, convolutions, a bag of words, or some of them side by side; one module for each use.
 
     It has a dropout and a batch normalisation, which show whether it is asked in evaluation mode.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__()
-        parts = {
+        parts: dict[str, list[nn.Module]] = {
             "table": [nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5)],
             "image": [nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(64, 8)],
+            "text": [Bag(8)],
+            "sound": [nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(20, 8)],
         }
         self.names = tuple(sorted(names))
         self.parts = nn.ModuleDict({name: nn.Sequential(*parts[name]) for name in self.names})
@@ -69,7 +99,7 @@ def about(model: Any, specs: Mapping[str, InputSpec], dtype: torch.dtype = torch
     names = sorted(specs)
     columns = [column for name in names for column in specs[name].columns]
     index = {name: specs[name].feature_mask + columns.index(specs[name].columns[0]) for name in names}
-    drawn = {name: rows(specs[name], ROWS + BACKGROUND, seed=5).to(dtype) for name in names}
+    drawn = {name: _rows(specs[name]).to(dtype) for name in names}
     background = {name: x[ROWS:] for name, x in drawn.items()}
     outputs = quietly(model, background)
     targets = outputs + torch.linspace(-1, 1, len(outputs)).to(outputs).unsqueeze(1)
@@ -87,9 +117,19 @@ def about(model: Any, specs: Mapping[str, InputSpec], dtype: torch.dtype = torch
     )
 
 
+def _rows(spec: InputSpec) -> Tensor:
+    """Rows to explain, and after them the background; of texts the last places are often empty."""
+    if not spec.vocabulary:
+        return rows(spec, ROWS + BACKGROUND, seed=5)
+    generator = torch.Generator().manual_seed(5)
+    ids = torch.randint(1, WORDS - 1, (ROWS + BACKGROUND, *spec.shape), generator=generator)
+    ids[1::2, -2:] = 0
+    return ids.float()
+
+
 def small_questions() -> dict[str, Question]:
-    """About a table, an image, and both together."""
-    kinds = (("table",), ("image",), ("image", "table"))
+    """About a table, an image, both together, a sound, and a text beside a table."""
+    kinds: tuple[tuple[str, ...], ...] = (("table",), ("image",), ("image", "table"), ("sound",), ("table", "text"))
     return {
         " and ".join(names): about(seeded(lambda n=names: Small(n)).eval(), {name: SPECS[name] for name in names})
         for names in kinds

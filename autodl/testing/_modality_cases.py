@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import wave
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from autodl.contracts import Modality
-from autodl.records import COLUMN_KINDS, Column, Schema, Task
+from autodl.records import COLUMN_KINDS, Column, InputSpec, Schema, Task
 
 SCHEMA = Schema(tuple(Column(f"the {kind}", kind) for kind in COLUMN_KINDS))
 
@@ -61,13 +63,54 @@ def strange_rows(folder: Path) -> pd.DataFrame:
         "category": np.array(["unseen", "", "Ω" * 500, "red ", None], object),
         "boolean": [1.0, 0.0, np.nan, 1.0, np.nan],
         "date": np.array(["1700-01-01", "2200-12-31T23:59:59", "NaT", "1970-01-01", "NaT"], "datetime64[ns]"),
-        "text": np.array(["", "unseen", "Ω" * 500, "\n\t", None], object),
+        "text": np.array(["", "unseen e\u0301\0 日本 👩\u200d🔧", "Ω" * 500, "\n\t", None], object),
         "image": np.array([f"{folder / 'text.png'}", f"{folder / 'none.png'}", f"{folder}", "", None], object),
         "audio": np.array([f"{folder / 'text.png'}", f"{folder / 'none.wav'}", f"{folder}", "", None], object),
         "ignored": np.array([None] * 5, object),
     }
     cells["image"][3] = f"{folder / 'long.png'}"
+    chance = np.random.default_rng(1)
+    cells["audio"][3] = _audio_file(folder / "long.wav", chance, rate=44_100, channels=2, count=30_000)
     return pd.DataFrame({f"the {kind}": pd.Series(cells[kind]) for kind in COLUMN_KINDS})
+
+
+def check_spec(spec: InputSpec, columns: Sequence[str]) -> None:
+    """Assert that a spec is whole: every entry has a column, every column an entry."""
+    assert spec.columns == tuple(columns)
+    assert spec.feature_mask.shape == spec.shape
+    assert spec.feature_mask.dtype == torch.int64
+    assert set(spec.feature_mask.flatten().tolist()) == set(range(len(columns)))
+    assert spec.baseline.shape == spec.shape
+    assert spec.baseline.isfinite().all()
+    if len(spec.shape) == 1:
+        assert len(spec.feature_names) == len(set(spec.feature_names)) == spec.shape[0]
+        assert spec.numeric is not None
+        assert spec.numeric.shape == spec.shape
+        assert spec.numeric.dtype == torch.bool
+        assert spec.quantiles is not None
+        assert spec.quantiles.shape[1:] == spec.shape
+        assert (spec.quantiles.diff(dim=0) >= 0).all()
+    if spec.relevance is not None:
+        assert spec.relevance.shape == (len(columns),)
+        assert spec.relevance.isfinite().all()
+        assert (spec.relevance >= 0).all()
+    for each in (spec.offset, spec.scale):
+        assert each is None or (each + spec.baseline).shape == spec.shape
+    assert len(spec.axes) == len(spec.shape)
+    check_tables(spec)
+
+
+def check_tables(spec: InputSpec) -> None:
+    """Assert that what stands for ids of tokens is whole, and nothing where there is no token."""
+    if spec.vocabulary:
+        assert spec.summary is not None, "estimators must have something to read"
+        assert len(spec.summary) == spec.vocabulary
+        assert spec.summary.isfinite().all()
+        assert not spec.summary[:2].any(), "no token, and an unknown one, say nothing"
+    if spec.table is not None:
+        assert spec.table.shape[1:] == spec.shape[1:]
+        assert spec.table.isfinite().all()
+        assert not spec.table[0].any(), "no token has no vector"
 
 
 def reloaded(modality: Modality, folder: Path) -> Modality:
@@ -109,10 +152,12 @@ def _image_file(path: Path, chance: np.random.Generator) -> str:
     return str(path)
 
 
-def _audio_file(path: Path, chance: np.random.Generator) -> str:
+def _audio_file(
+    path: Path, chance: np.random.Generator, *, rate: int = 8000, channels: int = 1, count: int = 800
+) -> str:
     with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
+        file.setnchannels(channels)
         file.setsampwidth(2)
-        file.setframerate(8000)
-        file.writeframes(chance.integers(-9000, 9000, 800, np.int16).tobytes())
+        file.setframerate(rate)
+        file.writeframes(chance.integers(-9000, 9000, count * channels, np.int16).tobytes())
     return str(path)

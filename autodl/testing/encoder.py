@@ -22,55 +22,15 @@ from torch import Tensor, nn
 from autodl.contracts import Dropout, Encoder
 from autodl.records import InputSpec
 from autodl.space import Choice, Dimension, Space, Value
+from autodl.testing._encoder_cases import image_spec as image_spec
+from autodl.testing._encoder_cases import rows as rows
+from autodl.testing._encoder_cases import sound_spec as sound_spec
+from autodl.testing._encoder_cases import table_spec as table_spec
+from autodl.testing._encoder_cases import text_spec as text_spec
 
-POINTS, MEMBERS = 65, 3
+MEMBERS = 3
 Settings: TypeAlias = dict[str, Value]
 T = TypeVar("T")
-
-
-def table_spec(numeric: int = 3, categories: Sequence[int] = (), seed: int = 0) -> InputSpec:
-    """Return what a table looks like: numbers and one-hot groups in turn, as the columns of a file come.
-
-    Args:
-        numeric: Number columns; the second takes three values only, so that its quantiles repeat.
-        categories: Options of each category column.
-        seed: For the quantiles.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    features: list[tuple[str, str, Tensor]] = []  # name, column, quantiles
-    for position in range(max(numeric, len(categories))):
-        if position < numeric:
-            values = torch.randn(POINTS, generator=generator).sort().values
-            values = values.clamp(-1, 1).round() if position == 1 else values
-            features.append((f"number_{position}", f"number_{position}", values))
-        for option in range(categories[position] if position < len(categories) else 0):
-            half = (torch.arange(POINTS) > POINTS // 2).float()
-            features.append((f"category_{position}={option}", f"category_{position}", half))
-    names, owners, quantiles = zip(*features, strict=True)
-    columns = tuple(dict.fromkeys(owners))
-    return InputSpec(
-        shape=(len(names),),
-        columns=columns,
-        feature_mask=torch.tensor([columns.index(owner) for owner in owners]),
-        baseline=torch.stack(quantiles).median(1).values,
-        feature_names=names,
-        numeric=torch.tensor([owner.startswith("number") for owner in owners]),
-        quantiles=torch.stack(quantiles, dim=1),
-    )
-
-
-def image_spec(channels: int = 1, height: int = 28, width: int = 28) -> InputSpec:
-    """Return what one image column looks like."""
-    shape = (channels, height, width)
-    return InputSpec(shape, ("image",), torch.zeros(shape, dtype=torch.long), torch.zeros(shape))
-
-
-def rows(spec: InputSpec, count: int, seed: int = 0) -> Tensor:
-    """Return rows such as an encoder of this input sees in training. Shape: → count *shape."""
-    generator = torch.Generator().manual_seed(seed)
-    if spec.quantiles is None:
-        return torch.randn(count, *spec.shape, generator=generator)
-    return spec.quantiles.gather(0, torch.randint(len(spec.quantiles), (count, *spec.shape), generator=generator))
 
 
 def build(encoder: type[Encoder], spec: InputSpec, settings: Mapping[str, Any], seed: int = 0) -> Encoder:
@@ -126,15 +86,26 @@ class EncoderSuite:
             assert torch.allclose(together, alone, rtol=1e-12, atol=1e-12), settings
 
     def test_every_parameter_receives_a_gradient(self, spec: InputSpec, networks: Any) -> None:
-        """Finite, and not zero everywhere; so does the input, where explainers take it."""
+        """Finite, and not zero everywhere; so does the input, where explainers take it, unless it holds names."""
         for settings, network in networks:
             x = torch.cat((rows(spec, 16), spec.baseline.unsqueeze(0))).requires_grad_()
             tokens = network(x)
             (tokens * torch.randn(tokens.shape, generator=torch.Generator().manual_seed(1))).sum().backward()
-            for name, tensor in [("the input", x), *network.named_parameters()]:
+            inputs = [] if spec.vocabulary else [("the input", x)]
+            for name, tensor in [*inputs, *network.named_parameters()]:
                 assert tensor.grad is not None, f"{settings}: {name} must take part in forward"
                 assert tensor.grad.isfinite().all(), f"{settings}: the gradient of {name} must be finite"
                 assert tensor.grad.count_nonzero() > 0, f"{settings}: the gradient of {name} must not be zero"
+
+    def test_a_token_that_is_not_there_is_not_seen(self, spec: InputSpec, networks: Any) -> None:
+        """Id 0 is no token: whatever a table holds for it, answers stay."""
+        x = rows(spec, 4)
+        for settings, network in networks if spec.vocabulary else ():
+            expected = network(x)
+            with torch.no_grad():
+                for table in (each for each in network.parameters() if len(each) == spec.vocabulary):
+                    table[0] += 9
+            assert torch.equal(network(x), expected), settings
 
     def test_eval_is_deterministic(self, spec: InputSpec, networks: Any) -> None:
         """Whatever the dropout; and the rows, which live on the device for all epochs, are left as they were."""
@@ -145,11 +116,12 @@ class EncoderSuite:
         assert torch.equal(x, before)
 
     def test_settings_survive_json(self, encoder: type[Encoder], spec: InputSpec, networks: Any) -> None:
-        """A leaderboard row rebuilds the same weights from the same seed; another seed draws others."""
+        """A leaderboard row rebuilds the same weights from the same seed; another seed others, if it draws any."""
         for settings, network in networks:
             read = json.loads(json.dumps(settings))
             assert _same(build(encoder, spec, read), network), settings
-            assert not list(network.parameters()) or not _same(build(encoder, spec, read, seed=1), network), settings
+            if list(network.parameters()) and _draws(encoder, spec, settings):
+                assert not _same(build(encoder, spec, read, seed=1), network), settings
 
     def test_weights_reload(self, encoder: type[Encoder], spec: InputSpec, networks: Any) -> None:
         """The state of one, loaded into another of the same settings, makes it the same function."""
@@ -176,7 +148,7 @@ class EncoderSuite:
             x = torch.stack([rows(spec, 2, seed) for seed in range(MEMBERS)]).to(dtype)
             alone = _loop(members, x)
             error = (_pack(members, x, _keeps(members, x)) - alone).abs().max() / alone.abs().max().clamp(min=1)
-            assert error <= (1e-6 if dtype == torch.float32 else 1e-12), f"{settings}: members must not mix"
+            assert error <= (1e-5 if dtype == torch.float32 else 1e-12), f"{settings}: members must not mix"
 
     def test_members_draw_their_own_dropout(self, encoder: type[Encoder], spec: InputSpec, space: Space) -> None:
         """Two members of equal weights and rows part where there is dropout."""
@@ -186,13 +158,13 @@ class EncoderSuite:
             assert not torch.equal(first, second)
 
     def test_autocast_stays_close(self, spec: InputSpec, networks: Any) -> None:
-        """bfloat16 has 8 bits: tokens agree to a few per cent of their scale."""
+        """bfloat16 has 8 bits: tokens agree to a few per cent of their scale, after fifty layers too."""
         x = rows(spec, 8)
         for settings, network in networks:
             exact = network(x)
             with torch.autocast("cpu", torch.bfloat16):
                 tokens = network(x).float()
-            assert (tokens - exact).norm() <= 0.05 * exact.norm(), settings
+            assert (tokens - exact).norm() <= 0.08 * exact.norm(), settings
 
     def test_channels_last_is_the_same(self, spec: InputSpec, networks: Any) -> None:
         """Images may lie in memory either way."""
@@ -293,6 +265,14 @@ def _dropouts(network: nn.Module) -> dict[str, Dropout]:
 def _outline(network: nn.Module) -> list[tuple[str, Any]]:
     tensors = [*network.named_parameters(), *network.named_buffers()]
     return [*((name, tensor.shape) for name, tensor in tensors), *((n, type(m)) for n, m in network.named_modules())]
+
+
+def _draws(encoder: type[Encoder], spec: InputSpec, settings: Mapping[str, Any]) -> bool:
+    """Whether chance has a part in building it: weights that came with a package are the same for every seed."""
+    with torch.random.fork_rng(devices=[]):
+        before = torch.get_rng_state()
+        encoder(spec, **settings)
+        return not torch.equal(torch.get_rng_state(), before)
 
 
 def _same(first: nn.Module, second: nn.Module) -> bool:

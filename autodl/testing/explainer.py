@@ -85,7 +85,7 @@ class ExplainerSuite:
 
     @pytest.fixture
     def questions(self) -> dict[str, Question]:
-        """About a table, an image, and both together."""
+        """About a table, an image, both together, a sound, and a text beside a table."""
         return small_questions()
 
     @pytest.fixture
@@ -103,9 +103,9 @@ class ExplainerSuite:
             assert dimension.allows(dimension.center()), f"the default of {name} must be a value of it"
 
     def test_it_answers_or_says_why_not(self, asked: Explainer, questions: Any) -> None:
-        """And answers at least one of the three; what it says has the right shapes, is finite and adds up."""
+        """And answers at least one of them; what it says has the right shapes, is finite and adds up."""
         found = {kind: answered(asked, question, (0, 2)) for kind, question in questions.items()}
-        assert any(found.values()), "it must answer a question about a table, an image, or both"
+        assert any(found.values()), "it must answer a question about a table, an image, a sound or a text"
         for kind, answers in found.items():
             for answer in answers or ():
                 check(asked, questions[kind], answer)

@@ -13,20 +13,30 @@ import copy
 import itertools
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from autodl.contracts import Dropout, Fusion
-from autodl.space import Choice, Value
+from autodl.contracts import Fusion
+from autodl.space import Value
+from autodl.testing._fusion_cases import (
+    MEMBERS,
+    Case,
+    interaction,
+    interaction_share,
+    keeps_of,
+    learned,
+    leaves,
+    run_alone,
+    run_packed,
+    settings_of_members,
+)
 from autodl.testing.encoder import edges
 
-MEMBERS = 3
 TOKENS = {"text": 4, "image": 2, "table": 1}  # tokens of each input
-Case: TypeAlias = tuple[dict[str, Tensor], dict[str, Tensor]]
 
 
 def build(fusion: type[Fusion], widths: Mapping[str, int], settings: Mapping[str, Any], seed: int = 0) -> Fusion:
@@ -54,13 +64,13 @@ def rows(widths: Mapping[str, int], count: int, seed: int = 0) -> Case:
 class FusionSuite:
     """Tests of one fusion; a subclass, or its module, has the fixture ``fusion``.
 
-    ``widths`` may be replaced, where the fusion asks for inputs of equal width.
+    ``widths`` may be replaced, where the fusion cannot do with those.
     """
 
     @pytest.fixture
-    def widths(self) -> dict[str, int]:
-        """Width of the tokens of each input, not in sorted order."""
-        return {"text": 5, "image": 3, "table": 4}
+    def widths(self, fusion: type[Fusion]) -> dict[str, int]:
+        """Width of the tokens of each input, not in sorted order; what heads say is equally wide."""
+        return {"text": 4, "image": 4, "table": 4} if fusion.heads_first else {"text": 5, "image": 3, "table": 4}
 
     @pytest.fixture
     def variants(self, fusion: type[Fusion]) -> list[dict[str, Value]]:
@@ -82,12 +92,38 @@ class FusionSuite:
             assert fused.shape == (count, module.width), settings
             assert fused.isfinite().all(), settings
 
-    def test_one_input_is_enough(self, fusion: Any, widths: Any, variants: Any) -> None:
-        """A fusion is told how many inputs there are, and takes any number."""
-        for settings, name in itertools.product(variants, widths):
-            only = {name: widths[name]}
-            module = build(fusion, only, settings)
-            assert module(*rows(only, 3)).shape == (3, module.width)
+    @pytest.mark.parametrize("count", [1, 2, 8])
+    def test_any_number_of_inputs(self, fusion: Any, variants: Any, count: int) -> None:
+        """One is enough, many neither explode nor vanish, and of all that is learned nothing lies idle.
+
+        Tokens of a single number too, and any number of tokens.
+        """
+        names = [f"input {place}" for place in range(count)]
+        sizes = dict.fromkeys(names, 3) if fusion.heads_first else dict(zip(names, [1, 8, 20] * 3, strict=False))
+        for settings in variants:
+            module = build(fusion, sizes, settings).eval()
+            tokens, present = rows(sizes, 40)
+            if not fusion.heads_first:
+                tokens[names[0]] = torch.randn(40, 100, sizes[names[0]], generator=torch.Generator().manual_seed(1))
+            fused = module(tokens, present)
+            assert fused.shape == (40, module.width), settings
+            assert 0.001 < fused.std(0).norm() / module.width**0.5 < 10, f"{settings}: entries must be of usual size"
+            _give_back(module, fused, settings)
+
+    def test_all_that_learns_is_registered_and_trained(self, fusion: Any, widths: Any, variants: Any) -> None:
+        """What ``parameters()`` does not name no optimizer moves, no file keeps; after one step each has moved."""
+        for settings in variants:
+            module = build(fusion, widths, settings).train()
+            fused = module(*rows(widths, 12))
+            known = {id(parameter) for parameter in module.parameters()}
+            for leaf in leaves(fused):
+                assert id(leaf) in known, f"{settings}: a tensor of shape {tuple(leaf.shape)} must be registered"
+            before = copy.deepcopy(module.state_dict())
+            _give_back(module, fused, settings)
+            if known:
+                torch.optim.SGD(module.parameters(), lr=0.1).step()
+            for name, parameter in module.named_parameters():
+                assert not torch.equal(parameter, before[name]), f"{settings}: {name} must move"
 
     def test_order_of_dictionaries_is_irrelevant(self, fusion: Any, widths: Any, variants: Any) -> None:
         """Inputs are known by name: the same seed gives the same function, whatever the order of the dictionaries."""
@@ -128,19 +164,35 @@ class FusionSuite:
             tokens = {name: token.requires_grad_() for name, token in tokens.items()}
             module = build(fusion, widths, settings).eval()
             fused = module(tokens, present)
-            (fused * torch.randn(fused.shape, generator=torch.Generator().manual_seed(1))).sum().backward()
-            for name, parameter in module.named_parameters():
-                assert parameter.grad is not None, f"{settings}: {name} must take part in forward"
-                assert parameter.grad.isfinite().all(), f"{settings}: the gradient of {name} must be finite"
-                assert parameter.grad.count_nonzero() > 0, f"{settings}: the gradient of {name} must not be zero"
+            _give_back(module, fused, settings)
             for name, token in tokens.items():
                 assert token.grad is not None, f"{settings}: {name} must take part in forward"
                 reached = token.grad.flatten(1).abs().sum(1) > 0
                 assert torch.equal(reached, present[name] > 0), f"{settings}: rows of {name} that a gradient reaches"
 
+    def test_a_product_is_an_interaction(self, fusion: Any, variants: Any) -> None:
+        """With some settings a network learns a · b, all of which is interaction; an additive one learns none of it."""
+        if fusion.additive:
+            tables = [learned(fusion, settings, "xor") for settings in variants]
+            assert max(float(interaction(table).abs().max()) for table in tables) < 1e-5
+            return
+        shares = []
+        for settings in variants:
+            table = learned(fusion, settings, "xor")
+            shares.append(interaction_share(table) if table.var(correction=0) > 0.5 else 0.0)
+            if shares[-1] > 0.95:
+                return
+        raise AssertionError(f"a · b must be learned as an interaction, however shares are {shares}")
+
+    def test_a_sum_is_none(self, fusion: Any) -> None:
+        """A network that has learned a + b sees no interaction where there is none."""
+        table = learned(fusion, fusion.space.defaults(), "sum")
+        assert 1.8 < table.var(correction=0) < 2.2, "a + b must be learned"
+        assert interaction_share(table) < 0.05
+
     def test_eval_is_deterministic(self, fusion: Any, widths: Any) -> None:
         """Even with every dropout at its highest."""
-        module = build(fusion, widths, _members(fusion, fusion.space.defaults())[-1]).eval()
+        module = build(fusion, widths, settings_of_members(fusion, fusion.space.defaults())[-1]).eval()
         case = rows(widths, 6)
         assert torch.equal(module(*case), module(*case))
 
@@ -188,11 +240,20 @@ class FusionSuite:
         for structure, training in itertools.product(variants, (False, True)):
             members = [
                 build(fusion, widths, settings, seed).double().train(training)
-                for seed, settings in enumerate(_members(fusion, structure))
+                for seed, settings in enumerate(settings_of_members(fusion, structure))
             ]
-            keeps = _keeps(members, 5)
-            alone = torch.stack([_alone(*each) for each in zip(members, cases, keeps, strict=True)])
-            torch.testing.assert_close(_packed(members, cases, keeps), alone, rtol=0, atol=1e-12, msg=str(structure))
+            keeps = keeps_of(members, 5)
+            alone = torch.stack([run_alone(*each) for each in zip(members, cases, keeps, strict=True)])
+            torch.testing.assert_close(run_packed(members, cases, keeps), alone, rtol=0, atol=1e-12, msg=str(structure))
+
+
+def _give_back(module: Fusion, fused: Tensor, settings: Mapping[str, Value]) -> None:
+    """Go backwards from a weighted sum of the result; every parameter must get a gradient."""
+    torch.autograd.backward(fused, torch.randn(fused.shape, generator=torch.Generator().manual_seed(1)))
+    for name, parameter in module.named_parameters():
+        assert parameter.grad is not None, f"{settings}: {name} must take part in forward"
+        assert parameter.grad.isfinite().all(), f"{settings}: the gradient of {name} must be finite"
+        assert parameter.grad.count_nonzero() > 0, f"{settings}: the gradient of {name} must not be zero"
 
 
 def _turned(mapping: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,52 +271,3 @@ def _row(tensors: Mapping[str, Tensor], row: int) -> dict[str, Tensor]:
 def _doubled(case: Case) -> Case:
     tokens, present = case
     return {k: v.double() for k, v in tokens.items()}, {k: v.double() for k, v in present.items()}
-
-
-def _members(fusion: type[Fusion], structure: Mapping[str, Value]) -> list[dict[str, Value]]:
-    """The same structure thrice, ``per_member`` knobs at their lowest, default and highest values."""
-    ends: dict[str, tuple[Value, Value, Value]] = {}
-    for name in structure:
-        knob = fusion.space[name]
-        if knob.per_member:
-            options = knob.options if isinstance(knob, Choice) else (knob.low, knob.high)
-            ends[name] = (options[0], knob.center(), options[-1])
-    return [{**structure, **{name: values[member] for name, values in ends.items()}} for member in range(MEMBERS)]
-
-
-def _keeps(members: Sequence[Fusion], count: int) -> list[dict[str, Tensor]]:
-    """For each member, by the name of each dropout: 0 or 1 / (1 - rate). Shape: count *site."""
-    generator = torch.Generator().manual_seed(0)
-    return [
-        {
-            name: (torch.rand(count, *part.shape, generator=generator, dtype=torch.float64) >= part.rate)
-            / (1 - part.rate)
-            for name, part in module.named_modules()
-            if isinstance(part, Dropout)
-        }
-        for module in members
-    ]
-
-
-def _alone(module: Fusion, case: Case, keeps: Mapping[str, Tensor]) -> Tensor:
-    for name, keep in keeps.items():
-        module.get_submodule(name).keep = keep
-    fused: Tensor = module(*case).detach()
-    for name in keeps:
-        module.get_submodule(name).keep = torch.empty(0, dtype=torch.float64)
-    return fused
-
-
-def _packed(members: Sequence[Fusion], cases: Sequence[Case], keeps: Sequence[Mapping[str, Tensor]]) -> Tensor:
-    parameters, buffers = torch.func.stack_module_state(list(members))
-    skeleton = copy.deepcopy(members[0]).to("meta")  # what is neither parameter nor buffer would stay there
-    for name in keeps[0]:
-        buffers[f"{name}.keep"] = torch.stack([keep[name] for keep in keeps])
-
-    def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], tokens: Any, present: Any) -> Tensor:
-        fused: Tensor = torch.func.functional_call(skeleton, (parameters, buffers), (tokens, present))
-        return fused
-
-    stacked = [{name: torch.stack([case[i][name] for case in cases]) for name in cases[0][i]} for i in (0, 1)]
-    fused: Tensor = torch.vmap(one, randomness="different")(parameters, buffers, *stacked)
-    return fused.detach()

@@ -26,7 +26,15 @@ from torch import Tensor
 from autodl.contracts import Modality, Noise
 from autodl.records import Column, InputSpec, Schema, Stored, Task
 from autodl.space import Choice, Dimension, Space, Value
-from autodl.testing._modality_cases import SCHEMA, example_rows, example_targets, frozen, reloaded, strange_rows
+from autodl.testing._modality_cases import (
+    SCHEMA,
+    check_spec,
+    example_rows,
+    example_targets,
+    frozen,
+    reloaded,
+    strange_rows,
+)
 from autodl.testing.encoder import edges
 
 CLASSES = Task("y", "multiclass", ("a", "b", "c"))
@@ -210,34 +218,12 @@ class ModalitySuite:
                 assert torch.equal(own.get_state(), generators[member].get_state())
 
 
-def check_spec(spec: InputSpec, columns: Sequence[str]) -> None:
-    """Assert that a spec is whole: every entry has a column, every column an entry."""
-    assert spec.columns == tuple(columns)
-    assert spec.feature_mask.shape == spec.shape
-    assert spec.feature_mask.dtype == torch.int64
-    assert set(spec.feature_mask.flatten().tolist()) == set(range(len(columns)))
-    assert spec.baseline.shape == spec.shape
-    assert spec.baseline.isfinite().all()
-    if len(spec.shape) == 1:
-        assert len(spec.feature_names) == len(set(spec.feature_names)) == spec.shape[0]
-        assert spec.numeric is not None
-        assert spec.numeric.shape == spec.shape
-        assert spec.numeric.dtype == torch.bool
-        assert spec.quantiles is not None
-        assert spec.quantiles.shape[1:] == spec.shape
-        assert (spec.quantiles.diff(dim=0) >= 0).all()
-    if spec.relevance is not None:
-        assert spec.relevance.shape == (len(columns),)
-        assert spec.relevance.isfinite().all()
-        assert (spec.relevance >= 0).all()
-    for each in (spec.offset, spec.scale):
-        assert each is None or (each + spec.baseline).shape == spec.shape
-
-
 def check_stored(stored: Stored, spec: InputSpec, count: int) -> None:
     """Assert that rows are as a spec tells, and finite as an encoder sees them."""
-    assert stored.values.shape == (count, *spec.shape)
-    assert stored.values.dtype in (torch.float32, torch.uint8)
+    assert stored.values.shape == (count, *(spec.shape if spec.table is None else spec.shape[:1]))
+    assert stored.values.dtype in (torch.float32, torch.uint8, torch.int32)
+    ids = spec.vocabulary if spec.table is None else len(spec.table)
+    assert not ids or ((stored.values >= 0) & (stored.values < ids)).all()
     assert stored.values.is_contiguous()
     assert stored.present.shape == (count,)
     assert stored.present.dtype == torch.bool
@@ -268,7 +254,7 @@ def _settings(modality: type[Modality], chosen: Mapping[str, float]) -> dict[str
 
 def _seen(stored: Stored, spec: InputSpec) -> Tensor:
     """What an encoder sees of rows that are there. Shape: → rows *shape."""
-    x = stored.values.float()
+    x = stored.values.float() if spec.table is None else spec.table[stored.values.long()].float()
     x = x if spec.offset is None else x - spec.offset
     return x if spec.scale is None else x * spec.scale
 

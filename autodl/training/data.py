@@ -128,7 +128,8 @@ class TrainingData:
 
 def as_input(stored: Stored, spec: InputSpec, dtype: torch.dtype, index: Tensor | slice = slice(None)) -> Tensor:
     """Some rows of one input as an encoder sees them; whole missing ones are all NaN. Shape: → *index *shape."""
-    x = stored.values[index].to(dtype)
+    x = stored.values[index] if spec.table is None else spec.table[stored.values[index].long()]
+    x = x.to(dtype)
     if spec.offset is not None:
         x = x - spec.offset
     if spec.scale is not None:
@@ -137,11 +138,6 @@ def as_input(stored: Stored, spec: InputSpec, dtype: torch.dtype, index: Tensor 
         there = stored.present[index]
         x = x.masked_fill(~there.view(*there.shape, *[1] * len(spec.shape)), torch.nan)
     return x
-
-
-def side_by_side(inputs: Inputs) -> Tensor:
-    """All inputs of a row as one vector, in order of their names: what estimators read. Shape: → rows features."""
-    return torch.cat([inputs[name].flatten(1) for name in sorted(inputs)], dim=1)
 
 
 def training_data(
@@ -186,12 +182,18 @@ def training_data(
 
 
 def spec_on(spec: InputSpec, device: torch.device, dtype: torch.dtype) -> InputSpec:
-    """The same spec with offset and scale where batches are made."""
+    """The same spec with all that makes batches where batches are made; a table keeps its type, as it may be large."""
 
-    def moved(tensor: Tensor | None) -> Tensor | None:
+    def moved(tensor: Tensor | None, dtype: torch.dtype | None = dtype) -> Tensor | None:
         return None if tensor is None else tensor.to(device=device, dtype=dtype)
 
-    return replace(spec, offset=moved(spec.offset), scale=moved(spec.scale))
+    return replace(
+        spec,
+        offset=moved(spec.offset),
+        scale=moved(spec.scale),
+        table=moved(spec.table, None),
+        summary=moved(spec.summary, None),
+    )
 
 
 def predictions(outputs: Tensor, task: Task, scale: str = "none", copies: int = 1) -> Tensor:

@@ -22,6 +22,7 @@ from autodl.metrics import Metric, get_metric
 from autodl.records import TrialConfig
 from autodl.training.augmentation import Augmentation
 from autodl.training.data import TrainingData, predictions
+from autodl.training.joint import InputDropout, JointLoss, there
 from autodl.training.members import Member, Members, as_settings, fold_configs
 from autodl.training.pack import DropoutNoise, Pack
 from autodl.training.schedules import SCHEDULES, schedule_factor
@@ -138,12 +139,17 @@ class Training:
     def train_step(self, index: Tensor, schedule: Tensor) -> None:
         """One update of all members, each on its own rows. Shape: members batch, members 1."""
         inputs = self.augmentation(self.data.batch(index), self._uniform)
+        inputs = self.dropped(inputs, self._uniform)
         inputs, partner, share = self.augmentation.mixup(inputs, self.chance["mixup"])
         outputs = self.compute_outputs(inputs)
-        loss = self.compute_loss(outputs, index)
+        had = there(inputs) if self.joint else None
+        loss = self.compute_loss(outputs, index, had)
         if partner is not None and share is not None:
-            loss = share * loss + (1 - share) * self.compute_loss(outputs, index.gather(1, partner))
-        self.update(self.pack.gradients(loss.mean(dim=1).sum()), schedule)
+            loss = share * loss + (1 - share) * self.compute_loss(outputs, index.gather(1, partner), had)
+        gradients = self.pack.gradients(loss.mean(dim=1).sum())
+        if self.joint:
+            self.joint.slow_down(gradients)
+        self.update(gradients, schedule)
 
     def compute_outputs(self, inputs: Inputs) -> Tensor:
         """The forward of all members. Shape: {input: members batch *shape} → members batch [copies] outputs."""
@@ -153,10 +159,14 @@ class Training:
         with torch.autocast(self.device.type, torch.bfloat16):
             return self.pack.forward(inputs, noise).to(self.data.dtype)
 
-    def compute_loss(self, outputs: Tensor, index: Tensor) -> Tensor:
-        """Each row's loss, the mean over the heads where there are several. Shape: …, members batch → members batch."""
+    def compute_loss(self, outputs: Tensor, index: Tensor, had: Tensor | None = None) -> Tensor:
+        """Each row's loss, the mean over the heads where there are several; ``had`` says which inputs a row has, where
+        these have heads of their own. Shape: …, members batch, inputs members batch → members batch.
+        """
         goals = self.data.goals(index, self.scales)
-        if self.copies > 1:
+        if self.joint and had is not None:
+            rows = self.joint(outputs, goals, self.loss_settings, had)
+        elif self.copies > 1:
             goals = goals.repeat_interleave(self.copies, dim=1)
             each = self.loss(outputs.flatten(1, 2), goals, self.loss_settings)
             rows = each.view(len(each), -1, self.copies).mean(-1)
@@ -233,7 +243,12 @@ class Training:
         self.scales = [c.training.get("target", "none") for c in configs for _ in range(self.folds)]
         self.chance = {purpose: [torch.Generator(self.device) for _ in self.seeds] for purpose in PURPOSES}
         self.noise = DropoutNoise(self.pack)
-        self.augmentation = Augmentation(fold_configs(configs, self.folds), self.device)
+        members = fold_configs(configs, self.folds)
+        self.augmentation = Augmentation(members, self.device)
+        self.dropped = InputDropout(members, self.device)
+        self.joint: JointLoss | None = None
+        if self.pack.template.auxiliary:
+            self.joint = JointLoss(members, self.loss, self.data.task, self.pack.layout, self.device)
         self.settings = as_settings(self.optimizer.space, [c.optimizer.settings for c in configs], self.members)
         self.loss_settings = as_settings(self.loss.space, [c.loss.settings for c in configs], self.members)
         kinds = [SCHEDULES.index(config.training.get("schedule", "constant")) for config in configs]

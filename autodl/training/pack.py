@@ -278,5 +278,5 @@ def layout_of(network: torch.nn.Module) -> ParameterLayout:
         offsets.append(position)
         position += parameter.numel()
         inside = name.split(".")
-        hidden.append(parameter.dim() >= 2 and "head" not in inside[:1] and "embedding" not in inside)
+        hidden.append(parameter.dim() >= 2 and inside[0] not in ("head", "heads") and "embedding" not in inside)
     return ParameterLayout(tuple(names), tuple(shapes), tuple(offsets), tuple(hidden))

@@ -51,6 +51,38 @@ TRAINING_SPACE = Space(
         limits=(0.01, 1.0),
         doc="share of the columns that is kept, those that tell most of the target first",
     ),
+    auxiliary=Choice(
+        *(0.0, 0.1, 0.3, 1.0),
+        per_member=True,
+        default=0.3,
+        limits=(0.0, 100.0),
+        doc="weight of the losses of heads that see one input each; 0 = off",
+    ),
+    input_dropout=Choice(
+        *(0.0, 0.1, 0.2, 0.3),
+        per_member=True,
+        default=0.1,
+        limits=(0.0, 0.9),
+        doc="probability that a training row loses an input; never all of them",
+    ),
+    balance=Choice(
+        *(0.0, 0.1, 0.3, 1.0),
+        per_member=True,
+        limits=(0.0, 100.0),
+        doc="how much encoders that are ahead of the others are slowed down (OGM, arXiv 2203.15332); 0 = off",
+    ),
+    alignment=Choice(
+        *(0.0, 0.03, 0.1, 0.3),
+        per_member=True,
+        limits=(0.0, 100.0),
+        doc="weight of the disagreement between heads that see one input each; 0 = off",
+    ),
+    length=Choice(
+        *(1.0, 0.3, 0.1),
+        default=1.0,
+        limits=(0.01, 10.0),
+        doc="share of the usual number of epochs; texts are learned in a few",
+    ),
     patience=Integer(
         *(16, 16),
         per_member=True,
@@ -61,6 +93,12 @@ TRAINING_SPACE = Space(
 )
 """All that a user may ask of the loop. Values that switch something off are options of their own, since a sampler never
 draws exactly zero from a range."""
+
+
+OF_SEVERAL = frozenset({"auxiliary", "input_dropout", "balance", "alignment"})
+"""Knobs that count where a network has several inputs."""
+OF_TEXTS = frozenset({"length"})
+"""Knobs that count where an input is a text."""
 
 
 def usual_batch_size(rows: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,15 +11,16 @@ from autodl import registry
 from autodl.errors import PluginError, SpaceError, unknown_name
 from autodl.records import InputSpec, Task
 from autodl.space import Choice, Dimension, Space, Value
-from autodl.training.settings import TRAINING_SPACE, training_space
+from autodl.training.settings import OF_SEVERAL, OF_TEXTS, TRAINING_SPACE, training_space
+from autodl.tuning._sights import MOST_FEATURES, following, free_of, learnable, n_features, pretrained_sights
 
 Conditions: TypeAlias = tuple[tuple[str, tuple[Value, ...]], ...]
 
 # What a configuration takes that does not say; where none of a room's names stands here, its first one.
 _USUAL = ("cnn", "mlp", "cross_entropy", "squared_error", "adamw", "concat")
 _FEWEST_COLUMNS = 4  # with fewer there is nothing to select
-_MOST_FEATURES = 4096  # beyond, a row is a large image or the like, and nothing for an estimator
 _ALL, _NETWORKS = "all", "networks"  # words that stand for models
+INPUTS = "inputs"  # path of the knob that says what a network of several inputs reads
 
 
 @dataclass(frozen=True)
@@ -63,37 +63,54 @@ class SearchKnob:
 
 
 def assemble(
-    inputs: Mapping[str, tuple[str, InputSpec]], task: Task, rows: int, models: Sequence[str] | None
+    inputs: Mapping[str, tuple[str, InputSpec]],
+    task: Task,
+    rows: int,
+    models: Sequence[str] | None,
+    views: Mapping[str, Mapping[str, InputSpec]],
 ) -> list[SearchKnob]:
     """Return all knobs of a search; see ``SearchSpace.build``."""
     specs = {name: spec for name, (_, spec) in sorted(inputs.items())}
     named = _named(models)
-    encoders = _encoders(specs, named)
-    estimators = _estimators(task, rows, n_features(specs.values()), named, needed=not encoders)
+    encoders = _encoders(specs, named, views)
+    features = n_features(learnable(specs, views).values())
+    estimators = _estimators(task, rows, features, named, needed=not encoders)
     knobs: list[SearchKnob] = []
+    together: Conditions = ()
+    if len(encoders) > 1:
+        every = all_inputs(encoders)
+        doc = "what a network reads: all inputs, fused, or one alone"
+        knobs.append(SearchKnob((INPUTS,), "", Choice(every, *encoders, doc=doc)))
+        together = ((INPUTS, (every,)),)
     for name, fitting in encoders.items():
-        knobs += _input(name, inputs[name][0], specs[name], fitting)
+        read = ((INPUTS, (*together[0][1], name)),) if together else ()
+        seen = {encoder: views.get(name, {}).get(encoder, specs[name]) for encoder in fitting}
+        knobs += _input(name, inputs[name][0], seen, read)
     if encoders:
         knobs += _choice(("loss",), "", _losses(task), "what training makes small")
         knobs += _choice(("optimizer",), "", _spaces(registry.optimizers), "rule that updates the weights")
-        if len(inputs) > 1:
-            knobs += _choice(("fusion",), "", _spaces(registry.fusions), "how the inputs' vectors become one")
-        knobs += [*_training(rows, specs), *_target(("training",), task)]
+        if together:
+            knobs += _choice(("fusion",), "", _spaces(registry.fusions), "how the inputs' vectors become one", together)
+        knobs += [*_training(rows, specs, together), *_target(("training",), task)]
     if estimators:
         learners = _choice(("estimator",), "", estimators, "scikit-learn learner that is tried beside the networks")
-        knobs += [replace(knob, of_estimator=True) for knob in (*learners, *_target(("estimator",), task))]
+        sight = _sight() if pretrained_sights(inputs, views) else []
+        knobs += [replace(knob, of_estimator=True) for knob in (*learners, *_target(("estimator",), task), *sight)]
     _check_names(knobs)
     return knobs
 
 
-def n_features(specs: Iterable[InputSpec]) -> int:
-    """How many numbers a row is, its inputs side by side."""
-    return sum(math.prod(spec.shape) for spec in specs)
+def all_inputs(names: Iterable[str]) -> str:
+    """The word for all inputs together, which is the name of none."""
+    word = "all"
+    while word in names:
+        word += "_"
+    return word
 
 
 def fitting_estimators(task: Task, rows: int, features: int) -> list[str]:
     """The estimators that suit the task and so much data."""
-    if features > _MOST_FEATURES:
+    if features > MOST_FEATURES:
         return []
     loaded = {name: registry.estimators.load(name) for name in registry.estimators.names()}
     return [name for name, each in loaded.items() if task.kind in each.tasks and each.accepts(rows, features)]
@@ -129,23 +146,28 @@ def _estimators(
     return found
 
 
-def _input(name: str, modality: str, spec: InputSpec, encoders: Sequence[str]) -> list[SearchKnob]:
-    """The choice of an input's encoder, the knobs of its modality, those of each encoder."""
-    if modality in encoders:
+def _input(name: str, modality: str, seen: Mapping[str, InputSpec], read: Conditions) -> list[SearchKnob]:
+    """The choice of an input's encoder, the knobs of its modality, those of each encoder, given what each sees."""
+    if modality in seen:
         raise PluginError(f"an encoder must not be called as the modality '{modality}' of its input; rename it")
-    spaces = {encoder: registry.encoders.load(encoder).space_for(spec) for encoder in encoders}
-    choice, *own = _choice((name,), "encoder", spaces, "network that turns this input into a vector")
-    return [choice, *_component((name, modality), registry.modalities.load(modality).space), *own]
+    spaces = {encoder: registry.encoders.load(encoder).space_for(spec) for encoder, spec in seen.items()}
+    choice, *own = _choice((name,), "encoder", spaces, "network that turns this input into a vector", read)
+    space = registry.modalities.load(modality).space
+    follow = following(modality)
+    free = Space(**{knob: free_of(dimension, follow) for knob, dimension in space.items() if knob not in follow})
+    return [choice, *_component((name, modality), free, read), *own]
 
 
-def _encoders(specs: Mapping[str, InputSpec], named: frozenset[str] | None) -> dict[str, list[str]]:
+def _encoders(
+    specs: Mapping[str, InputSpec], named: frozenset[str] | None, views: Mapping[str, Mapping[str, InputSpec]]
+) -> dict[str, list[str]]:
     """The encoders to search among, for each input; empty where no network is asked for."""
     names = registry.encoders.names()
     wanted = frozenset(names) if named is None or _NETWORKS in named else named & frozenset(names)
     if not wanted:
         return {}
     fitting = {
-        name: [encoder for encoder in names if registry.encoders.load(encoder).accepts(spec)]
+        name: [encoder for encoder in names if _accepts(encoder, spec, views.get(name, {}))]
         for name, spec in specs.items()
     }
     for name, encoders in fitting.items():
@@ -164,6 +186,13 @@ def _encoders(specs: Mapping[str, InputSpec], named: frozenset[str] | None) -> d
     return {name: found[name] or fitting[name] for name in fitting}
 
 
+def _accepts(name: str, spec: InputSpec, views: Mapping[str, InputSpec]) -> bool:
+    """Whether an encoder takes an input, as it is or as it wishes to see it."""
+    encoder = registry.encoders.load(name)
+    seen = views.get(name) if encoder.reads else spec
+    return seen is not None and encoder.accepts(seen)
+
+
 def _losses(task: Task) -> dict[str, Space]:
     losses = {name: registry.losses.load(name) for name in registry.losses.names()}
     return {name: loss.space for name, loss in losses.items() if task.kind in loss.tasks}
@@ -173,14 +202,16 @@ def _spaces(room: registry.Registry[Any]) -> dict[str, Space]:
     return {name: room.load(name).space for name in room.names()}
 
 
-def _choice(owner: tuple[str, ...], name: str, spaces: Mapping[str, Space], doc: str) -> list[SearchKnob]:
+def _choice(
+    owner: tuple[str, ...], name: str, spaces: Mapping[str, Space], doc: str, when: Conditions = ()
+) -> list[SearchKnob]:
     """The choice of a component and the knobs of each."""
     if not spaces:
         raise SpaceError(
             f"one {owner[0]} at least must fit the task, however none that is registered does; install one"
         )
     default = next((usual for usual in _USUAL if usual in spaces), None)
-    choice = SearchKnob(owner, name, Choice(*spaces, default=default, doc=doc))
+    choice = SearchKnob(owner, name, Choice(*spaces, default=default, doc=doc), when)
     knobs = [choice]
     for component, space in spaces.items():
         knobs += _component((*owner, component), space, ((choice.path, (component,)),))
@@ -205,12 +236,20 @@ def _component(owner: tuple[str, ...], space: Space, when: Conditions = ()) -> l
     return list(knobs.values())
 
 
-def _training(rows: int, specs: Mapping[str, InputSpec]) -> list[SearchKnob]:
+def _training(rows: int, specs: Mapping[str, InputSpec], together: Conditions) -> list[SearchKnob]:
     knobs = [
         replace(knob, widest=TRAINING_SPACE[knob.name]) for knob in _component(("training",), training_space(rows))
     ]
     selects = any(len(spec.shape) == 1 and len(spec.columns) >= _FEWEST_COLUMNS for spec in specs.values())
-    return [knob for knob in knobs if selects or knob.name != "features"]
+    left_out = set() if selects else {"features"}
+    left_out |= set() if together else OF_SEVERAL
+    left_out |= set() if any(spec.axes[0] == "token" for spec in specs.values()) else OF_TEXTS
+    left_out |= {"mixup"} if any(spec.vocabulary for spec in specs.values()) else set()  # names cannot be blended
+    return [
+        replace(knob, when=knob.when + together) if knob.name in OF_SEVERAL else knob
+        for knob in knobs
+        if knob.name not in left_out
+    ]
 
 
 def _target(owner: tuple[str, ...], task: Task) -> list[SearchKnob]:
@@ -220,6 +259,12 @@ def _target(owner: tuple[str, ...], task: Task) -> list[SearchKnob]:
         return []
     doc = "how the target is seen: as it is, or its logarithm"
     return [SearchKnob(owner, "target", Choice("none", "log", per_member=owner == ("training",), doc=doc))]
+
+
+def _sight() -> list[SearchKnob]:
+    """The knob that says how estimators see inputs, where there is more than one way."""
+    doc = "whether estimators see inputs through weights that came with a package"
+    return [SearchKnob(("estimator",), "pretrained", Choice(False, True, doc=doc))]
 
 
 def _check_names(knobs: Sequence[SearchKnob]) -> None:

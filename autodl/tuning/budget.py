@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from autodl.records import InputSpec
+from autodl import registry
+from autodl.records import InputSpec, TrialConfig
 
 UPDATES = 3_000  # a full training of a small network, at the batches of usual size
 MOST_EPOCHS, FEWEST_EPOCHS = 120, 9
@@ -61,6 +62,48 @@ def epoch_seconds(specs: Mapping[str, InputSpec], rows: int, batch: int) -> floa
         row = entries * SECONDS_PER_PIXEL if convolves else SECONDS_PER_ROW * (1 + entries / USUAL_FEATURES)
         seconds += rows * row + rows / batch * SECONDS_PER_UPDATE[convolves]
     return seconds
+
+
+def relative_cost(config: TrialConfig, specs: Mapping[str, InputSpec], rows: int, batch: int) -> float:
+    """A rough guess of one epoch of a network, in seconds, by what its encoders do with their inputs."""
+    seconds = 0.0
+    for name, part in config.encoders.items():
+        convolves = registry.encoders.load(part.name).convolutional
+        entries = math.prod(specs[name].shape)
+        row = entries * SECONDS_PER_PIXEL if convolves else SECONDS_PER_ROW * (1 + entries / USUAL_FEATURES)
+        seconds += rows * row + rows / batch * SECONDS_PER_UPDATE[convolves]
+    return seconds
+
+
+def lengths(
+    epochs: int, first: TrialConfig | None, specs: Mapping[str, InputSpec], rows: int, batch: int
+) -> Callable[[TrialConfig], int]:
+    """How long a configuration trains.
+
+    Where configurations read different inputs, each gets about the time of the first, so that one input alone may take
+    longer. A share (``training.length``) is one of the epochs that there would be without a budget.
+
+    Args:
+        epochs: Of the first configuration that is tried.
+        first: That one; None where all read the same inputs.
+        specs: What each input looks like.
+        rows: Rows that a network trains on.
+        batch: Rows of an update.
+    """
+    most = max(epochs, full_epochs(specs, rows, batch, None))
+    usual = relative_cost(first, specs, rows, batch) if first else 0.0
+
+    def length(config: TrialConfig) -> int:
+        if config.estimator:
+            return config.epochs
+        found = epochs
+        if first:
+            fair = round(epochs * usual / relative_cost(config, specs, rows, batch))
+            found = max(min(epochs, FEWEST_EPOCHS), min(most, fair))
+        share = float(config.training.get("length", 1.0))
+        return max(1, round(share * found) if share >= 1 else min(found, round(share * most)))
+
+    return length
 
 
 def full_epochs(

@@ -38,7 +38,8 @@ class Plan:
     """What does not change during a search.
 
     Attributes:
-        epochs: Length of a whole training.
+        epochs: Length of a whole training of the first network that is tried.
+        length: Length of the training of a configuration, where others cost more or less; ``epochs`` unless given.
         pack_size: Members of a new pack; convolutions on a CPU train alone.
         trials: How many to start; None for as many as fit.
         lockstep: Whether free workers wait for each other, so that what is decided never depends on who is faster.
@@ -62,6 +63,7 @@ class Plan:
     alone: Callable[[TrialConfig], bool]
     latency: bool = False
     rungs: int = N_RUNGS
+    length: Callable[[TrialConfig], int] | None = None
 
 
 class Driver:
@@ -94,9 +96,7 @@ class Driver:
     ) -> None:
         self.plan, self.trials, self.proposer, self.turns, self.prepared = plan, trials, proposer, turns, prepared
         self.executor, self.clock, self.listener, self.stop = executor, clock, listener, stop
-        self.levels = rung_epochs(plan.epochs, plan.rungs)
-        self._jobs = 0
-        self._tidied = 0
+        self._jobs = self._tidied = 0
         self._again: deque[PackJob] = deque()
         self._given: dict[int, PackJob] = {}
         self._left_over = [number for number, e in trials.entries.items() if e.record.state == "running"]
@@ -168,7 +168,7 @@ class Driver:
         share = 2 / REDUCTION if last else 1 / REDUCTION
         better = self.trials.metric.greater_is_better
         networks = [known.record for known in self.trials.networks]
-        chosen = promotable(networks, self.levels, better, share, two=self.trials.cost is not None)
+        chosen = promotable(networks, self.plan.rungs, better, share, two=self.trials.cost is not None)
         if not chosen and self._exhausted() and not self.executor.running:
             chosen = self._best_waiting()
         if not chosen:
@@ -180,9 +180,7 @@ class Driver:
     def _best_waiting(self) -> list[TrialRecord]:
         """Where too few trials were started for a third to be anybody, the best one still goes to the end."""
         networks = [known.record for known in self.trials.networks]
-        if any(record.state == "complete" for record in networks):
-            return []
-        best = self.trials.best_of(networks)
+        best = None if any(each.state == "complete" for each in networks) else self.trials.best_of(networks)
         return [best] if best is not None and best.state == "paused" else []
 
     def _new(self) -> PackJob | None:
@@ -197,7 +195,14 @@ class Driver:
         return self._job(self.trials.start(proposals, self._build, pack, self.plan.seed))
 
     def _build(self, params: Params, seed: int) -> TrialConfig:
-        return self.proposer.space.config(params, self.plan.epochs, seed)
+        config = self.proposer.space.config(params, self.plan.epochs, seed)
+        return replace(config, epochs=self.plan.length(config)) if self.plan.length else config
+
+    def _levels(self, number: int) -> tuple[int, ...]:
+        return rung_epochs(self.trials.entries[number].record.config.epochs, self.plan.rungs)
+
+    def _first_rung(self, job: PackJob) -> int:
+        return self._levels(next(iter(job.members)))[0]
 
     def _exhausted(self) -> bool:
         return self.plan.trials is not None and self.trials.searched >= self.plan.trials
@@ -207,19 +212,20 @@ class Driver:
 
     def _job(self, numbers: Sequence[int]) -> PackJob:
         records = [self.trials.entries[number].record for number in numbers]
+        config = records[0].config
         return PackJob(
             id=self._job_number(),
             folder=str(self.prepared.run.path),
             members={record.number: record.config for record in records},
-            inputs=self.prepared.keys(records[0].config),
+            inputs=self.prepared.keys(config),
             epoch=records[0].epoch,
-            until=1 if records[0].config.estimator else next_rung(records[0].epoch, self.levels),
+            until=1 if config.estimator else next_rung(records[0].epoch, self._levels(numbers[0])),
             deadline=self._deadline(),
             device=self.plan.device,
             threads=self.plan.threads,
             bf16=self.plan.bf16,
             latency=self.plan.latency,
-            room=self._size(records[0].config),
+            room=self._size(config),
         )
 
     def _deadline(self) -> float | None:
@@ -246,7 +252,7 @@ class Driver:
         for message in messages:
             match message["event"]:
                 case "trial":
-                    record = self.trials.heard(message, self.levels)
+                    record = self.trials.heard(message, self._levels(message["number"]))
                     self.listener(TrialChanged(record, self.trials.best))
                 case "epoch":
                     self.listener(EpochDone(tuple(message["numbers"]), message["epoch"], tuple(message["scores"])))
@@ -270,22 +276,21 @@ class Driver:
         entry = self.trials.entries[next(iter(job.members))]
         proposals = self.proposer.joining(entry.params, self.trials.networks, int(min(slots, left)))
         numbers = self.trials.start(proposals, self._build, entry.pack, self.plan.seed)
-        fresh = {number: self.trials.entries[number].record.config for number in numbers}
-        job = replace(job, members={**job.members, **fresh})
+        job = replace(job, members={**job.members, **{n: self.trials.entries[n].record.config for n in numbers}})
         self._given[job.id] = job
-        self.executor.join(job, self.levels[0], numbers)
+        self.executor.join(job, self._first_rung(job), numbers)
 
     def _done(self, job: PackJob) -> None:
         """Nothing more comes of a job: trials that came too late to join it are trained in one of their own."""
         late = {n: c for n, c in job.members.items() if self.trials.entries[n].record.state == "running"}
         if late:
-            self._again.append(replace(job, id=self._job_number(), members=late, epoch=0, until=self.levels[0]))
+            self._again.append(replace(job, id=self._job_number(), members=late, epoch=0, until=self._first_rung(job)))
 
     def _lost(self, job: PackJob, reason: str) -> None:
         """A worker died: what it had not finished starts again from its checkpoints; in the end one by one."""
         records = {n: self.trials.entries[n].record for n in job.members}
         lost = {number: record for number, record in records.items() if record.state == "running"}
-        again, said = retries(job, lost, self.levels[0], reason)
+        again, said = retries(job, lost, self._first_rung(job), reason)
         self._again += [replace(each, id=self._job_number()) for each in again]
         if again:
             self.listener(Said(said))

@@ -24,7 +24,7 @@ _SLOW: Params = {  # many small steps: dearer, and mostly a little better
     "estimator.hist_gradient_boosting.learning_rate": 0.025,
     "estimator.hist_gradient_boosting.max_iter": 400,
 }
-_OTHER_SIGHT = _USEFUL[:3]  # also tried at their defaults on the target's logarithm
+_OTHER_SIGHT = _USEFUL[:3]  # also tried at their defaults on the target's logarithm, and through pretrained weights
 _RANDOM_SHARE = 0.3
 _FLOOR = 0.2  # of the choices, shared out evenly: no estimator is given up
 _FADING = 0.5  # an estimator of the next rank is chosen half as often
@@ -143,7 +143,7 @@ def baseline(space: SearchSpace, name: str) -> Proposal:
 
 
 def _firsts(space: SearchSpace) -> list[Params]:
-    """Each estimator at its defaults, the most useful first, and the best of them on the target's logarithm."""
+    """Each estimator at its defaults, the most useful first, and the best of them with other sights of the data."""
     if not space.knobs:
         return []
     dimension = space.knobs["estimator"].dimension
@@ -152,11 +152,13 @@ def _firsts(space: SearchSpace) -> list[Params]:
         key=lambda name: _USEFUL.index(name) if name in _USEFUL else len(_USEFUL),
     )
     other: Params = {"estimator.target": "log"}
+    pretrained: Params = {"estimator.pretrained": True}
     wishes: list[Params] = []
     for name in names:
         wishes.append({"estimator": name})
         if name == _USEFUL[0]:
             wishes += [{**wishes[-1], **other}, {**wishes[-1], **_SLOW}, {**wishes[-1], **other, **_SLOW}]
+    wishes += [{"estimator": name, **pretrained} for name in names if name in _OTHER_SIGHT]
     wishes += [{"estimator": name, **other} for name in names if name in _OTHER_SIGHT]
     firsts: list[Params] = []
     for wish in wishes:

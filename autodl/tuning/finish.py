@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from safetensors.torch import load_file
 
+from autodl.calibration import prior
 from autodl.errors import RunError
 from autodl.explaining.evidence import Evidence, draw
 from autodl.fitted import FittedMember
@@ -21,6 +23,7 @@ from autodl.records import InputSpec, Task, TrialRecord
 from autodl.training.device import resolve_device
 from autodl.tuning.budget import Clock
 from autodl.tuning.choosing import Chosen, cheapest_as_good, choose, pareto_front
+from autodl.tuning.comparing import Comparison
 from autodl.tuning.options import SearchOptions
 from autodl.tuning.prepared import Prepared
 from autodl.tuning.refitting import Refitter
@@ -28,6 +31,7 @@ from autodl.tuning.run_folder import RunFolder, provenance
 from autodl.tuning.tensors import TARGETS, Goals, read_goals
 from autodl.tuning.trials import BASELINE, Trials
 
+LEAST_SECONDS, MOST_SECONDS = 0.5, 15.0  # for telling what inputs bring
 COVERAGE = 0.9  # of the intervals whose honesty the summary tells
 
 
@@ -87,6 +91,8 @@ def finish(end: Ending) -> dict[str, Any]:
     summary = _summary(end, chosen, goals, predictor)
     predictor.scores = {"validation": summary["validation"], "test": summary["test"]}
     predictor.facts = {"seed": end.options.seed, "summary": summary, "notes": run.read()["notes"], **provenance()}
+    predictor.facts["modalities"] = _compared(end, chosen, goals, predictor)
+    summary["compared"] = predictor.facts["modalities"].get("compared", [])
     predictor.save(run.predictor)
     summary["seconds"] = round(time.time() - end.clock.started, 2)
     run.write(**summary)
@@ -101,7 +107,10 @@ def _chosen(end: Ending, goals: Goals) -> Chosen | None:
     if end.two:
         cheapest = cheapest_as_good(end.run, allowed, goals, metric)
         allowed, most = ([cheapest] if cheapest else allowed), 1
-    return choose(end.run, allowed, goals, metric, most=most, seed=end.options.seed)
+    chosen = choose(end.run, allowed, goals, metric, most=most, seed=end.options.seed)
+    if chosen is None:
+        return None
+    return replace(chosen, calibration=replace(chosen.calibration, prior=prior(goals.targets, goals.task)))
 
 
 def assemble(end: Ending, chosen: Chosen, goals: Goals, board: Leaderboard) -> Predictor:
@@ -172,6 +181,15 @@ def _tested(end: Ending, predictor: Predictor) -> tuple[Any, Any]:
     drawn = draw(dataset.frame, dataset.targets, split.train, predictor.modalities, end.options.seed)
     predictor.evidence = Evidence(*drawn, told, truth)
     return told, truth
+
+
+def _compared(end: Ending, chosen: Chosen, goals: Goals, predictor: Predictor) -> dict[str, Any]:
+    """What each input brings, and what is lost where cells are missing."""
+    left = math.inf if end.clock.deadline is None else end.clock.deadline - time.time()
+    metrics = _headline(predictor.task, end.trials.metric)
+    comparison = Comparison(end.run, end.prepared, end.trials.records, goals, metrics, end.options.seed)
+    test = end.prepared.dataset.split.test
+    return comparison.told(predictor, chosen.predictions, test, min(MOST_SECONDS, max(LEAST_SECONDS, left / 2)))
 
 
 def _headline(task: Task, metric: Metric) -> list[Metric]:

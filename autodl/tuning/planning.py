@@ -14,7 +14,8 @@ from autodl.records import InputSpec, TrialConfig
 from autodl.training.device import bf16_pays, prepare_device, resolve_device
 from autodl.training.settings import usual_batch_size
 from autodl.training.speed import fastest
-from autodl.tuning.budget import cores, epoch_seconds, full_epochs, pack_size
+from autodl.tuning._assembly import INPUTS
+from autodl.tuning.budget import cores, epoch_seconds, full_epochs, lengths, pack_size
 from autodl.tuning.driver import Plan
 from autodl.tuning.executors.inline import Inline
 from autodl.tuning.executors.job import Executor
@@ -30,6 +31,7 @@ PACK_ROWS = {"cpu": 16, "mps": 32, "cuda": 128}  # members, folds counted, of a 
 PATIENT_TRAININGS = 10  # where all workers together can do so many whole ones …
 FEW_RUNGS = 2  # … nobody is judged by a ninth of a training: what learns slowly often ends best
 AGAIN = 0.1  # share of the time for training chosen trials once more
+COMPARED, COMPARED_SECONDS = 0.02, 8.0  # share of the time, and seconds at most, for telling what each input brings
 PACKED_SHARE = 0.4  # what a member of a pack of folds costs of one that trains alone
 
 
@@ -63,8 +65,7 @@ def measured(
     """
     if "speed" in known or options.trials is not None or not space.has_networks:
         return known.get("speed")
-    networks = space.networks
-    config = networks.config(portfolio(networks)[0], 1, options.seed)
+    config = first_of(space, options)
     paths = {name: prepared.run.data(key) for name, key in prepared.keys(config).items()}
     device = resolve_device(options.device)
     data = rows_in_memory(paths, read_goals(prepared.run.data(TARGETS)), device)
@@ -84,6 +85,7 @@ def plan(
     specs: Mapping[str, InputSpec],
     dataset: Dataset,
     known: Mapping[str, Any],
+    space: SearchSpace,
 ) -> Plan:
     """What does not change during the search; a resumed one keeps its length of training, whatever its time."""
     device = resolve_device(options.device)
@@ -111,7 +113,13 @@ def plan(
         alone=lambda config: device.type == "cpu" and convolves(config),
         latency=options.minimize == "latency",
         rungs=known.get("rungs") or (FEW_RUNGS if patient else N_RUNGS),
+        length=lengths(epochs, first_of(space, options) if INPUTS in space.knobs else None, specs, rows, batch),
     )
+
+
+def first_of(space: SearchSpace, options: SearchOptions) -> TrialConfig:
+    """The first network that is tried."""
+    return space.networks.config(portfolio(space.networks)[0], 1, options.seed)
 
 
 def threads(executor: Executor | None, specs: Mapping[str, InputSpec]) -> int:
@@ -136,4 +144,7 @@ def reserve(prepared: Prepared, specs: Mapping[str, InputSpec], options: SearchO
     reading = prepared.seconds * len(split.test) / len(split.rows)
     judged = sum(len(held) for _, held in split.folds)
     rows = judged + members_at_most(specs) * len(split.folds) * len(split.test)
-    return min(0.25 * seconds, 2.0 + 0.01 * seconds + again + reading + epoch_seconds(specs, rows, 1024))
+    told = min(COMPARED_SECONDS, COMPARED * seconds) / 2
+    if len(specs) > 1:
+        told = 4 * told + 2 * reading
+    return min(0.25 * seconds, 2.0 + 0.01 * seconds + again + reading + told + epoch_seconds(specs, rows, 1024))

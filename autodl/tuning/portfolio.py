@@ -1,269 +1,101 @@
 """Known-good configurations that every search tries first, best first.
 
-A recipe names what matters and leaves the rest to the defaults. Where a user's space forbids a value, the nearest one
-that it holds is taken; recipes of an encoder that it leaves out are skipped.
+Where a user's space forbids a value of a recipe, the nearest one that it holds is taken; recipes of an encoder that it
+leaves out are skipped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 
 from autodl.space import Choice, Value
+from autodl.tuning._assembly import INPUTS, all_inputs
+from autodl.tuning._media_recipes import IMAGES, SOUNDS, TEXTS
+from autodl.tuning._recipes import VECTORS, Recipe
 from autodl.tuning.search_space import SearchSpace
 
+KINDS = (SOUNDS, TEXTS, IMAGES, VECTORS)
+"""The first whose own encoders accept an input is the one for it; those of later kinds may accept it too."""
+FUSIONS = ("concat", "late", "gated", "cross_attention", "low_rank", "bottleneck", "tensor_product")
+"""The order in which fusions are tried; those that are not registered are left out, others follow."""
 
-@dataclass(frozen=True)
-class Recipe:
-    """One configuration for one kind of input.
-
-    Attributes:
-        encoder: The encoder's name.
-        settings: Its settings.
-        optimizer: The optimizer's name.
-        update: The optimizer's settings.
-        training: Settings of the training loop.
-        input: Settings of the input's modality.
-        smoothing: Label smoothing of cross-entropy.
-    """
-
-    encoder: str
-    settings: Mapping[str, Value] = field(default_factory=dict)
-    optimizer: str = "adamw"
-    update: Mapping[str, Value] = field(default_factory=dict)
-    training: Mapping[str, Value] = field(default_factory=dict)
-    input: Mapping[str, Value] = field(default_factory=dict)
-    smoothing: float = 0.0
-
-    def wishes(self, name: str, modality: str) -> dict[str, Value]:
-        """The values by path, for an input of that name."""
-        owners = {f"{name}.{modality}": self.input, f"{name}.{self.encoder}": self.settings}
-        owners |= {f"optimizer.{self.optimizer}": self.update, "training": self.training}
-        owners["loss.cross_entropy"] = {"label_smoothing": self.smoothing}
-        values = {f"{owner}.{knob}": value for owner, knobs in owners.items() for knob, value in knobs.items()}
-        return {f"{name}.encoder": self.encoder, "optimizer": self.optimizer, **values}
-
-
-# Piecewise linear and periodic embeddings: Gorishniy et al., arXiv 2203.05556.
-_BINS: dict[str, Value] = {"embedding": "piecewise_linear", "embedding_width": 8, "bins": 16}
-_COSINE: dict[str, Value] = {"schedule": "cosine", "warmup": 0.05, "ema": 0.97}
-_ONE_CYCLE: dict[str, Value] = {"schedule": "one_cycle", "ema": 0.99}
-
-# Found offline on 22 tables that packages ship (benchmarks/portfolio), but for those of encoders that were not there.
-VECTORS: tuple[Recipe, ...] = (
-    Recipe(  # one wide layer over bins
-        "mlp",
-        {"depth": 1, "width": 256, "dropout": 0.3, **_BINS},
-        "adamw",
-        {"learning_rate": 2e-3, "weight_decay": 0.1},
-        training=_COSINE,
-        smoothing=0.02,
-    ),
-    Recipe(
-        "mlp",
-        {"depth": 2, "width": 256, "dropout": 0.0},
-        "schedule_free",
-        {"learning_rate": 3e-3, "weight_decay": 0.1, "beta1": 0.95},
-        training={"schedule": "constant", "warmup": 0.19, "ema": 0.9, "mixup": 0.1},
-    ),
-    Recipe(  # plain and deep, on the half of the columns that tells most
-        "mlp",
-        {"depth": 3, "width": 128, "dropout": 0.3},
-        "adamw",
-        {"learning_rate": 5.3e-3, "weight_decay": 1.2e-3, "beta2": 0.95},
-        training={"schedule": "cosine", "warmup": 0.05, "ema": 0.0, "features": 0.5},
-        smoothing=0.15,
-    ),
-    Recipe(  # small, over waves
-        "mlp",
-        {
-            **{"depth": 2, "width": 32, "dropout": 0.05},
-            **{"embedding": "periodic", "embedding_width": 4, "frequency_scale": 0.42},
-        },
-        "rmsprop",
-        {"learning_rate": 2e-3, "weight_decay": 2e-6, "alpha": 0.9, "momentum": 0.9},
-        training={"schedule": "one_cycle", "ema": 0.0},
-    ),
-    Recipe(
-        "mlp",
-        {"depth": 3, "width": 128, "activation": "silu", "dropout": 0.23},
-        "adamw",
-        {"learning_rate": 2.6e-3, "weight_decay": 3.3e-4, "beta2": 0.999},
-        training={"schedule": "cosine", "warmup": 0.21, "ema": 0.999, "features": 0.75},
-        smoothing=0.18,
-    ),
-    Recipe(  # the first one's structure, held back more: they train as one pack
-        "mlp",
-        {"depth": 1, "width": 256, "dropout": 0.3, **_BINS},
-        "adamw",
-        {"learning_rate": 2.9e-3, "weight_decay": 1.0, "beta2": 0.999},
-        training={"schedule": "one_cycle", "ema": 0.999},
-        smoothing=0.02,
-    ),
-    Recipe(  # the third one's structure on all columns, along one cycle
-        "mlp",
-        {"depth": 3, "width": 128, "dropout": 0.09},
-        "adamw",
-        {"learning_rate": 6.2e-3, "weight_decay": 0.05, "beta2": 0.99},
-        training={"schedule": "one_cycle", "ema": 0.99, "clip": 0.0},
-    ),
-    Recipe(  # sixteen predictors in one: TabM-mini (Gorishniy et al., arXiv 2410.24210); not among those measured
-        "tabm",
-        {"copies": 16, "adapters": "first", "depth": 2, "width": 128, "dropout": 0.1},
-        "adamw",
-        {"learning_rate": 4e-3, "weight_decay": 0.02},
-        training=_COSINE,
-    ),
-    Recipe(
-        "mlp",
-        {"depth": 1, "width": 256, "dropout": 0.02, **_BINS, "embedding_width": 4},
-        "sgd",
-        {"learning_rate": 0.12, "weight_decay": 5.8e-4, "nesterov": False},
-        training={"schedule": "cosine", "warmup": 0.03, "ema": 0.97, "mixup": 0.2},
-    ),
-    Recipe(
-        "mlp",
-        {
-            **{"depth": 2, "width": 64, "activation": "selu", "normalisation": "layer", "dropout": 0.0},
-            **{"embedding": "periodic", "embedding_width": 32, "frequency_scale": 0.53},
-        },
-        "adamw",
-        {"learning_rate": 7.9e-3, "weight_decay": 0.05},
-        training={"schedule": "one_cycle", "ema": 0.97, "features": 0.5},
-        smoothing=0.15,
-    ),
-    Recipe(  # the second one's structure, blended more
-        "mlp",
-        {"depth": 2, "width": 256, "dropout": 0.26},
-        "schedule_free",
-        {"learning_rate": 3e-3, "weight_decay": 3.8e-3, "beta2": 0.999},
-        training={"schedule": "one_cycle", "ema": 0.97, "mixup": 0.2},
-        smoothing=0.1,
-    ),
-    Recipe(  # a network must beat this one
-        "linear",
-        {"embedding": "none"},
-        "adamw",
-        {"learning_rate": 1e-2, "weight_decay": 3.6e-3},
-        training={"schedule": "constant", "ema": 0.97, "clip": 0.0, "mixup": 0.2},
-        smoothing=0.135,
-    ),
-    Recipe(
-        "mlp",
-        {"depth": 1, "width": 256, "dropout": 0.22, **_BINS, "embedding_width": 4},
-        "sgd",
-        {"learning_rate": 0.065, "weight_decay": 5.8e-4, "nesterov": False},
-        training={"schedule": "cosine", "warmup": 0.05, "ema": 0.97, "clip": 0.0, "features": 0.9},
-    ),
-    Recipe(  # the bins themselves beside the numbers; not among those measured
-        "mlp",
-        {"depth": 1, "width": 256, "dropout": 0.3, "embedding": "bins", "bins": 16},
-        "adamw",
-        {"learning_rate": 4e-3, "weight_decay": 0.1},
-        training=_COSINE,
-        smoothing=0.02,
-    ),
-    Recipe(  # after the ResNet of Gorishniy et al., arXiv 2106.11959; not among those chosen
-        "residual_mlp",
-        {"depth": 2, "width": 128, "expansion": 2, "normalisation": "layer", "dropout": 0.2},
-        "adamw",
-        {"learning_rate": 1e-3, "weight_decay": 0.05},
-        training=_COSINE,
-    ),
-)
-
-IMAGES: tuple[Recipe, ...] = (
-    Recipe(  # the size of network that the encoder thinks right for the image, one cycle
-        "cnn",
-        {"channels": 32, "growth": 2, "kernel": 3, "dense_depth": 1, "dense_width": 128, "dropout": 0.2},
-        "adamw",
-        {"learning_rate": 3e-3, "weight_decay": 0.02},
-        training=_ONE_CYCLE,
-    ),
-    Recipe(  # after LeNet: few large filters, wide dense layer, plain momentum
-        "cnn",
-        {"channels": 16, "growth": 2, "kernel": 5, "dense_depth": 1, "dense_width": 512, "dropout": 0.1},
-        "sgd",
-        {"learning_rate": 5e-2, "momentum": 0.9, "nesterov": True},
-        training=_ONE_CYCLE,
-    ),
-    Recipe(  # a network must beat this one
-        "linear",
-        {},
-        "adamw",
-        {"learning_rate": 1e-3, "weight_decay": 0.1},
-        training=_COSINE,
-    ),
-    Recipe(  # the first one's structure, for fewer images
-        "cnn",
-        {"channels": 32, "growth": 2, "kernel": 3, "dense_depth": 1, "dense_width": 128, "dropout": 0.4},
-        "adamw",
-        {"learning_rate": 2e-3, "weight_decay": 0.1},
-        training=_ONE_CYCLE,
-        input={"shift": 0.1},
-        smoothing=0.1,
-    ),
-    Recipe(
-        "cnn",
-        {"channels": 32, "convolutions": 2, "normalisation": "group", "activation": "gelu", "dropout": 0.2},
-        "adamw",
-        {"learning_rate": 3e-3, "weight_decay": 0.05},
-        training=_ONE_CYCLE,
-        input={"shift": 0.05},
-    ),
-    Recipe(
-        "residual_cnn",
-        {"blocks": 1, "channels": 16, "growth": 2},
-        "muon",
-        {"learning_rate": 2e-2, "adamw_learning_rate": 1e-2, "weight_decay": 0.02},
-        training=_ONE_CYCLE,
-        input={"shift": 0.05},
-    ),
-    Recipe(
-        "mlp",
-        {"depth": 2, "width": 256, "dropout": 0.3},
-        "adamw",
-        {"learning_rate": 1e-3, "weight_decay": 0.1},
-        training=_COSINE,
-    ),
-    Recipe(
-        "cnn",
-        {"channels": 64, "growth": 2, "kernel": 3, "dense_depth": 1, "dense_width": 256, "dropout": 0.3},
-        "muon",
-        {"learning_rate": 1e-2, "adamw_learning_rate": 2e-3, "weight_decay": 0.05},
-        training=_ONE_CYCLE,
-        input={"shift": 0.05, "cutout": 0.25},
-        smoothing=0.1,
-    ),
-)
+PICTURES = frozenset({"pooled_mlp", "efficientnet_lite0"})
+"""Where both accept an image it is large enough for what a network learnt on ImageNet, and there is time for it: then
+such encoders go first."""
+BLEND: dict[str, Value] = {"fusion.concat.projection": 128}
+"""Without a layer that blends the inputs, what stands side by side in front of a linear head would only add up."""
 
 
 def portfolio(space: SearchSpace) -> list[dict[str, Value]]:
     """Return the configurations to try first in this space, best first, all different.
 
     Encoders that no recipe knows, such as a user's own, are tried second, at their defaults. With several inputs, the
-    first recipes of each go together, then the second ones; the optimizer and the loop are those of an image's recipe
-    if there is one.
+    first recipes of each go together, then each input alone, then the first recipes by another fusion, the second ones
+    by the next, and so on; the optimizer and the loop are those of an image's, a sound's or a text's recipe if there is
+    one.
     """
     recipes = {name: _recipes(space, name) for name in space.inputs}
-    leaders = sorted(recipes, key=lambda name: recipes[name][0] not in IMAGES)  # the last wish holds
     found: list[dict[str, Value]] = []
-    for turn in range(max(map(len, recipes.values()))):
-        wishes: dict[str, Value] = {}
-        for name in reversed(leaders):
-            wishes |= recipes[name][turn % len(recipes[name])].wishes(name, space.inputs[name])
+    for wishes in _alone(space, recipes) if len(recipes) == 1 else _together(space, recipes):
         params = space.nearest(wishes)
         if params not in found:
             found.append(params)
     return found
 
 
+def _alone(space: SearchSpace, recipes: Mapping[str, Sequence[Recipe]]) -> Iterator[dict[str, Value]]:
+    (name,) = recipes
+    for recipe in recipes[name]:
+        yield recipe.wishes(name, space.inputs[name])
+
+
+def _together(space: SearchSpace, recipes: Mapping[str, Sequence[Recipe]]) -> Iterator[dict[str, Value]]:
+    """Wishes for several inputs."""
+    every = all_inputs(space.inputs)
+    fusions = _fusions(space)
+    leaders = sorted(recipes, key=lambda name: recipes[name][0] in VECTORS, reverse=True)  # the last wish holds
+    turns = len(recipes[leaders[-1]])
+
+    def fused(turn: int, fusion: str) -> dict[str, Value]:
+        wishes: dict[str, Value] = {}
+        for name in leaders:
+            wishes |= recipes[name][turn % len(recipes[name])].wishes(name, space.inputs[name])
+        return {**wishes, INPUTS: every, "fusion": fusion, **BLEND, "training.length": 1.0}
+
+    def alone(turn: int) -> Iterator[dict[str, Value]]:
+        for name in space.inputs:
+            if turn < len(recipes[name]):
+                yield {**recipes[name][turn].wishes(name, space.inputs[name]), INPUTS: name}
+
+    yield fused(0, fusions[0])
+    yield from alone(0)
+    for turn in range(1, max(turns + 1, len(fusions))):
+        yield fused(turn - 1, fusions[turn % len(fusions)])
+        if turn == 2:
+            yield from alone(1)
+
+
+def _fusions(space: SearchSpace) -> list[str]:
+    choice = space.knobs["fusion"].dimension
+    assert isinstance(choice, Choice), "internal error: the fusion is no choice"
+    known = [str(option) for option in choice.options]
+    return [*(name for name in FUSIONS if name in known), *(name for name in known if name not in FUSIONS)]
+
+
 def _recipes(space: SearchSpace, name: str) -> list[Recipe]:
     """The recipes for one input, best first; at least one."""
     choice = space.knobs[f"{name}.encoder"].dimension
     assert isinstance(choice, Choice), f"internal error: the encoder of '{name}' is no choice"
-    of_vectors, of_images = ({recipe.encoder for recipe in recipes} for recipes in (VECTORS, IMAGES))
-    recipes = IMAGES if (of_images - of_vectors) & {*choice.options} else VECTORS
-    known = [recipe for recipe in recipes if recipe.encoder in choice.options]
-    strangers = [Recipe(str(encoder)) for encoder in choice.options if encoder not in of_vectors | of_images]
-    return [*known[:1], *strangers, *known[1:]]
+    options = {str(option) for option in choice.options}
+    recipes: Sequence[Recipe] = VECTORS
+    for place, kind in enumerate(KINDS):
+        later = {recipe.encoder for other in KINDS[place + 1 :] for recipe in other}
+        if ({recipe.encoder for recipe in kind} - later) & options:
+            recipes = kind
+            break
+    known = [recipe for recipe in recipes if recipe.encoder in options]
+    if options >= PICTURES:
+        known.sort(key=lambda recipe: recipe.encoder not in PICTURES)
+    of_any = {recipe.encoder for kind in KINDS for recipe in kind}
+    strangers = [Recipe(str(encoder)) for encoder in choice.options if encoder not in of_any]
+    return [*known[:1], *strangers, *known[1:]] or [Recipe(str(choice.options[0]))]

@@ -26,6 +26,7 @@ import numpy as np
 
 from autodl.records import TrialRecord
 from autodl.space import Value
+from autodl.tuning._assembly import INPUTS
 from autodl.tuning._dimensions import default_value, near
 from autodl.tuning.portfolio import portfolio
 from autodl.tuning.search_space import SearchSpace
@@ -37,6 +38,7 @@ Params: TypeAlias = dict[str, Value]
 
 RANDOM_PACKS = 4  # after the portfolio, before TPE
 RANDOM_SHARE = 0.25  # of leaders, for ever: the floor that every family keeps
+ALONE_SHARE = 0.2  # of random leaders that may read one input of several
 REMEMBERED = 100  # trials that TPE learns from: its cost grows with them
 SAMPLER_SHARE = 0.05  # of the wall time; beyond, points are random
 
@@ -148,7 +150,10 @@ class Proposer:
         """A random configuration of the family that led the fewest packs."""
         led = Counter({family(self.space, each.params): 0 for each in known})
         led.update(family(self.space, params) for params in {each.pack: each.params for each in known}.values())
-        drawn = [self.space.random(generator) for _ in range(16)]
+        fixed: Params = {}
+        if INPUTS in self.space.knobs and generator.random() >= ALONE_SHARE:
+            fixed = {INPUTS: default_value(self.space.knobs[INPUTS].dimension)}
+        drawn = [self.space.random(generator, fixed) for _ in range(16)]
         return min(drawn, key=lambda params: led[family(self.space, params)])
 
     def _from_tpe(self, known: Sequence[Known], size: int) -> list[Proposal]:
@@ -227,8 +232,8 @@ class _Structural:
 
 
 def family(space: SearchSpace, params: Mapping[str, Value]) -> tuple[Value, ...]:
-    """The encoders of a configuration."""
-    return tuple(params[f"{name}.encoder"] for name in space.inputs)
+    """The encoders of a configuration, and how they are fused."""
+    return tuple(params.get(path, "") for path in (*(f"{name}.encoder" for name in space.inputs), "fusion"))
 
 
 def _structures(space: SearchSpace, entries: Sequence[Params]) -> list[list[Params]]:

@@ -40,7 +40,7 @@ def next_rung(epoch: int, levels: tuple[int, ...]) -> int:
 
 def promotable(
     records: Iterable[TrialRecord],
-    levels: tuple[int, ...],
+    rungs: int,
     greater_is_better: bool,
     share: float = 1 / REDUCTION,
     *,
@@ -48,9 +48,12 @@ def promotable(
 ) -> list[TrialRecord]:
     """Trials that wait at a rung and are among the best share of all that got there; the highest rung first.
 
+    Trials that read the same inputs compete with each other, each at its own epochs; of those that read one input of
+    several, which stand in the leaderboard to be compared with, the best always goes on.
+
     Args:
         records: All trials.
-        levels: Epochs of the rungs.
+        rungs: How often each waits, as ``rung_epochs`` takes it.
         greater_is_better: Which scores are good.
         share: How many of those that reached a rung may pass it.
         two: Whether cost counts beside the score: then trials that no other beats in both come first, then those that
@@ -58,16 +61,28 @@ def promotable(
     """
     sign = -1.0 if greater_is_better else 1.0
     everyone = list(records)
-    for level in reversed(levels[:-1]):
-        there = [each for each in everyone if level in each.rungs]
-        reached = sorted(there, key=lambda each: (sign * each.rungs[level], each.number))
-        if two:
-            reached = by_fronts(reached)
-        chosen = reached[: math.floor(share * len(reached) + 1e-9)]
-        waiting = [each for each in chosen if each.state == "paused" and max(each.rungs) == level]
-        if waiting:
-            return waiting
+    widest = max((len(each.config.encoders) for each in everyone), default=1)
+    for before_end in range(1, rungs):
+        there: dict[tuple[str, ...], list[tuple[float, TrialRecord]]] = {}
+        for each in everyone:
+            levels = rung_epochs(each.config.epochs, rungs)
+            if before_end < len(levels) and levels[-1 - before_end] in each.rungs:
+                place = (sign * each.rungs[levels[-1 - before_end]], each)
+                there.setdefault(tuple(sorted(each.config.encoders)), []).append(place)
+        for read in sorted(there, key=lambda names: (-len(names), names)):
+            reached = [each for _, each in sorted(there[read], key=lambda place: (place[0], place[1].number))]
+            reached = by_fronts(reached) if two else reached
+            alone = len(read) < widest
+            chosen = reached[: max(math.floor(share * len(reached) + 1e-9), int(alone))]
+            waiting = [each for each in chosen if each.state == "paused" and _waits_at(each, rungs, before_end)]
+            if waiting:
+                return waiting
     return []
+
+
+def _waits_at(record: TrialRecord, rungs: int, before_end: int) -> bool:
+    """Whether the last rung that it reached is that one."""
+    return max(record.rungs) == rung_epochs(record.config.epochs, rungs)[-1 - before_end]
 
 
 def by_fronts(records: Sequence[TrialRecord]) -> list[TrialRecord]:

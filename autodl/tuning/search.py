@@ -16,7 +16,7 @@ from autodl import own, registry
 from autodl.data.dataset import DataOptions, Dataset, load_dataset
 from autodl.errors import AutoDLError, RunError
 from autodl.metrics import Metric, default_metric, get_metric
-from autodl.records import InputSpec, TrialRecord
+from autodl.records import TrialRecord
 from autodl.training.device import resolve_device
 from autodl.tuning.budget import Clock, cores
 from autodl.tuning.driver import Driver
@@ -29,13 +29,14 @@ from autodl.tuning.finish import Ending, finish
 from autodl.tuning.journal import Journal, read_journal
 from autodl.tuning.options import SearchOptions
 from autodl.tuning.planning import folded, folds_of, measured, plan, reserve
-from autodl.tuning.prepared import Prepared, left_out
+from autodl.tuning.prepared import Prepared, bad_cells, left_out
 from autodl.tuning.proposals import Proposer
 from autodl.tuning.run_folder import RunFolder, check_empty
 from autodl.tuning.search_space import SearchSpace
 from autodl.tuning.toml_space import from_toml
 from autodl.tuning.trials import BASELINE, Cost, Trials
 from autodl.tuning.turns import Turns
+from autodl.tuning.views import further_views
 
 
 @dataclass
@@ -190,7 +191,9 @@ def _removed_on_error(run: RunFolder) -> Iterator[None]:
 def _prepare(dataset: Dataset, run: RunFolder, options: SearchOptions) -> tuple[Prepared, SearchSpace]:
     prepared = Prepared(dataset, run, options.seed)
     prepared.write_targets()
-    space = SearchSpace.build(prepared.defaults(), dataset.task, len(dataset.split.train), options.models)
+    inputs = prepared.defaults()
+    views = further_views(prepared, options.time)
+    space = SearchSpace.build(inputs, dataset.task, len(dataset.split.train), options.models, views)
     return prepared, from_toml(options.space, space) if options.space else space
 
 
@@ -203,7 +206,7 @@ def _drive(session: Session, prepared: Prepared, space: SearchSpace) -> Path:
     specs = {name: spec for name, (_, spec) in prepared.defaults().items()}
     clock = Clock(session.started, options.time)
     run.write(speed=measured(prepared, space, options, run.read()))
-    laid = plan(options, executor, specs, dataset, run.read())
+    laid = plan(options, executor, specs, dataset, run.read(), space)
     run.write(epochs=laid.epochs, rungs=laid.rungs, pack_size=laid.pack_size)
     clock.reserve = reserve(prepared, specs, options)
     old = read_journal(run.journal) if run.journal.exists() else []
@@ -212,7 +215,7 @@ def _drive(session: Session, prepared: Prepared, space: SearchSpace) -> Path:
     proposer = Proposer(
         space.networks, metric.greater_is_better, options.seed, trials.packs, two=trials.cost is not None
     )
-    turns = _turns(space, trials, dataset, specs, options)
+    turns = _turns(space, trials, dataset, options)
     session.listener(_started(session, prepared, space, clock))
     driver = Driver(
         laid, trials, proposer, turns, prepared, executor, clock=clock, listener=session.listener, stop=session.stop
@@ -241,36 +244,33 @@ def _cost(session: Session) -> Cost | None:
     return None
 
 
-def _turns(
-    space: SearchSpace, trials: Trials, dataset: Dataset, specs: Mapping[str, InputSpec], options: SearchOptions
-) -> Turns:
-    features = sum(math.prod(spec.shape) for spec in specs.values())
+def _turns(space: SearchSpace, trials: Trials, dataset: Dataset, options: SearchOptions) -> Turns:
     proposer = None
     if space.has_estimators:
         proposed = sum(each.record.source != BASELINE for each in trials.estimators)
         proposer = EstimatorProposer(space.estimators, trials.metric.greater_is_better, options.seed, proposed)
-    usual = baselines(dataset.task, len(dataset.split.rows), features)
+    usual = baselines(dataset.task, len(dataset.split.rows), space.sights.features)
     return Turns(space, trials, proposer, usual, options.seed, lockstep=options.trials is not None)
 
 
 def _started(session: Session, prepared: Prepared, space: SearchSpace, clock: Clock) -> Started:
     dataset, split = prepared.dataset, prepared.dataset.split
     rows = {"train": len(split.train), "validation": len(split.validation), "test": len(split.test), "how": split.how}
-    problems = [
-        f"{len(cells)} cells of the images could not be read, the first in row {cells[0][0]}: {cells[0][2]}"
-        for cells in prepared.problems.values()
-        if cells
-    ]
     here = session.only_here
     alone = [f"trials train in this process, one after another: {', '.join(here)} is not importable elsewhere"]
-    facts = [*dataset.notes, *left_out(dataset, prepared.claims), *problems, *(alone if here else [])]
+    facts = [
+        *dataset.notes,
+        *left_out(dataset, prepared.claims),
+        *bad_cells(prepared.problems),
+        *(alone if here else []),
+    ]
     prepared.run.write(
         task=dataset.task.to_json(),
         columns=[asdict(column) for column in dataset.schema],
         rows=rows,
         notes=facts,
         seed=session.options.seed,
-        problems=[cell for cells in prepared.problems.values() for cell in cells],
+        problems=prepared.problems,
     )
     return Started(
         folder=prepared.run.path,

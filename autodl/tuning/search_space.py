@@ -1,5 +1,6 @@
 """The search space of a task as data: every knob of every component that fits, by its full path.
 
+    inputs                     with several inputs: all of them, fused, or one alone
     table.encoder              which of the encoders that accept the input
     table.tabular.scaling      a knob of the input's modality
     table.mlp.depth            a knob of an encoder: counts where the input's encoder is this one
@@ -7,17 +8,17 @@
     training.batch_size        a knob of the training loop
     estimator                  which of scikit-learn's learners, where no network is meant
     estimator.extra_trees.max_features    a knob of a learner
-    training.target, estimator.target     how a number to predict is seen, for networks and for learners
+    training.target, estimator.target     how a number to predict is seen
 
-A configuration ("params") has a value for every knob that counts in it, and for no other. It is a network's, or, where
-``estimator`` has a value, an estimator's; ``networks`` and ``estimators`` are the two halves of a space.
+A configuration ("params") has a value for every knob that counts in it, and for no other. It is a network's, or an
+estimator's, where ``estimator`` has a value: the two halves of a space.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from autodl import registry
 from autodl.errors import SpaceError, nearest
 from autodl.records import Component, InputSpec, Task, TrialConfig
 from autodl.space import Dimension, Value
-from autodl.tuning._assembly import SearchKnob, assemble
+from autodl.tuning._assembly import INPUTS, SearchKnob, all_inputs, assemble
 from autodl.tuning._dimensions import (
     admit,
     default_value,
@@ -36,11 +37,13 @@ from autodl.tuning._dimensions import (
     range_in_words,
     suggest,
 )
+from autodl.tuning._sights import Sights
 
 if TYPE_CHECKING:
     import numpy as np
     import optuna
 
+_SEEN = ("target", "pretrained")  # knobs that say how estimators see the data
 __all__ = ["SearchKnob", "SearchSpace"]
 
 
@@ -51,10 +54,12 @@ class SearchSpace:
     Attributes:
         knobs: By path.
         inputs: The modality of each input.
+        sights: How inputs are seen, by encoders and by estimators.
     """
 
     knobs: Mapping[str, SearchKnob]
     inputs: Mapping[str, str]
+    sights: Sights = field(default_factory=Sights)
 
     @classmethod
     def build(
@@ -63,6 +68,7 @@ class SearchSpace:
         task: Task,
         rows: int,
         models: Sequence[str] | None = None,
+        views: Mapping[str, Mapping[str, InputSpec]] | None = None,
     ) -> SearchSpace:
         """Assemble the space from what is registered.
 
@@ -73,13 +79,15 @@ class SearchSpace:
             models: The encoders and estimators to search among, or the words ``networks`` (all encoders) and ``all``;
                 all that fit if None. An input that none of the encoders accepts is left to all that do, as long as
                 another input is served.
+            views: What encoders that see an input in their own way would see; see ``autodl.tuning.views``.
 
         Raises:
             UnknownNameError: A model that is not registered.
             SpaceError: No component fits, or two names collide.
         """
-        knobs = assemble(inputs, task, rows, models)
-        return cls({knob.path: knob for knob in knobs}, {name: inputs[name][0] for name in sorted(inputs)})
+        knobs = assemble(inputs, task, rows, models, views or {})
+        names = {name: inputs[name][0] for name in sorted(inputs)}
+        return cls({knob.path: knob for knob in knobs}, names, Sights.of(inputs, views or {}))
 
     @cached_property
     def networks(self) -> SearchSpace:
@@ -129,7 +137,9 @@ class SearchSpace:
         params = self._walk(lambda knob: _value(knob, partial), partial, fixed=False)
         for path in partial:
             if path not in params:
-                rules = " and ".join(f"{other} is {_listed(values)}" for other, values in self.knobs[path].when)
+                rules = " and ".join(
+                    f"{other} is {' or '.join(map(str, values))}" for other, values in self.knobs[path].when
+                )
                 rules = rules or ("an estimator is meant" if self.knobs[path].of_estimator else "a network is meant")
                 raise SpaceError(f"'{path}' may be set only where {rules}, however it was set elsewhere; leave it out")
         return params
@@ -164,13 +174,13 @@ class SearchSpace:
 
     def distributions(self, params: Mapping[str, Value]) -> dict[str, optuna.distributions.BaseDistribution]:
         """Optuna's ranges of what ``suggest`` would ask for on the way to a configuration."""
-        asked = (knob for knob in self.active(params) if only_value(knob.dimension) is None)
-        return {knob.path: distribution(knob.dimension) for knob in asked}
+        return {k.path: distribution(k.dimension) for k in self.active(params) if only_value(k.dimension) is None}
 
     def with_dimensions(self, dimensions: Mapping[str, Dimension]) -> SearchSpace:
         """Return a copy that searches other ranges for some paths."""
         changed = {path: replace(self.knobs[path], dimension=dimension) for path, dimension in dimensions.items()}
-        return replace(self, knobs={**self.knobs, **changed})
+        knobs = {**self.knobs, **changed}
+        return replace(self, knobs=knobs, sights=self.sights.within(knobs, self.inputs))
 
     def config(self, params: Mapping[str, Value], epochs: int, seed: int) -> TrialConfig:
         """Return the recipe that a whole configuration stands for.
@@ -188,9 +198,14 @@ class SearchSpace:
             name = settings[(owner,)][choice]
             return Component(name, settings[(owner, name)])
 
+        read = [name for name in self.inputs if f"{name}.encoder" in params]
         return TrialConfig(
-            modalities={name: Component(kind, settings[(name, kind)]) for name, kind in self.inputs.items()},
-            encoders={name: chosen(name, "encoder") for name in self.inputs},
+            modalities={
+                name: self.sights.of_encoder(name, kind, settings[(name,)]["encoder"], settings[(name, kind)])
+                for name, kind in self.inputs.items()
+                if name in read
+            },
+            encoders={name: chosen(name, "encoder") for name in read},
             fusion=chosen("fusion") if "fusion" in params else None,
             loss=chosen("loss"),
             optimizer=chosen("optimizer"),
@@ -204,11 +219,11 @@ class SearchSpace:
         own = [knob for knob in self.estimators.active(params) if knob.owner == ("estimator", name)]
         given = {knob.name: params[knob.path] for knob in own if knob.path in params}
         return TrialConfig(
-            modalities={name: _as_it_is(kind) for name, kind in self.inputs.items()},
+            modalities=self.sights.of_estimator(self.inputs, pretrained=bool(params.get("estimator.pretrained"))),
             encoders={},
             loss=Component(""),
             optimizer=Component(""),
-            training={"target": params["estimator.target"]} if "estimator.target" in params else {},
+            training={knob: params[f"estimator.{knob}"] for knob in _SEEN if f"estimator.{knob}" in params},
             epochs=1,
             seed=seed,
             estimator=Component(name, given or registry.estimators.load(name).space.defaults()),
@@ -225,6 +240,9 @@ class SearchSpace:
             found = {path: settings[k.owner][k.name] for path, k in knobs if k.name in settings[k.owner]}
             return {"estimator": name, **found}
         settings[("training",)].update(config.training)
+        if INPUTS in self.knobs:
+            one, *others = config.encoders
+            settings[(INPUTS,)][""] = all_inputs(self.inputs) if others else one
         for name, part in config.modalities.items():
             settings[(name, part.name)].update(part.settings)
         choices = [(name, "encoder", part) for name, part in config.encoders.items()]
@@ -241,7 +259,7 @@ class SearchSpace:
         return self if len(knobs) == len(self.knobs) else replace(self, knobs=knobs)
 
     def _meant(self, values: Mapping[str, Value]) -> SearchSpace:
-        """The half that some values are of: the estimators' if they name one, or if there is nothing else."""
+        """The half that some values are of."""
         return self.estimators if "estimator" in values or not self.has_networks else self.networks
 
     def _walk(
@@ -259,13 +277,6 @@ class SearchSpace:
         return params
 
 
-def _as_it_is(modality: str) -> Component:
-    """A modality at its defaults, without augmentation."""
-    space = registry.modalities.load(modality).space
-    structural = space.structural()
-    return Component(modality, {name: value for name, value in space.defaults().items() if name in structural})
-
-
 def _value(knob: SearchKnob, partial: Mapping[str, Value]) -> Value:
     if knob.path not in partial:
         return default_value(knob.dimension)
@@ -274,7 +285,3 @@ def _value(knob: SearchKnob, partial: Mapping[str, Value]) -> Value:
         allowed = range_in_words(knob.dimension)
         raise SpaceError(f"'{knob.path}' must be {allowed}, however {partial[knob.path]!r} came; change it")
     return value
-
-
-def _listed(values: Sequence[Value]) -> str:
-    return " or ".join(map(str, values))

@@ -18,6 +18,8 @@ def tidy(run: RunFolder, records: Sequence[TrialRecord], greater_is_better: bool
     Their configurations and scores stay. A trial without its checkpoint can still go on: it is trained again from the
     start, to the same weights.
 
+    The best of those that read the same inputs by the same fusion stays: it is told at the end.
+
     Where there are two objectives, those that fewest others beat in both are the best.
 
     Args:
@@ -29,8 +31,10 @@ def tidy(run: RunFolder, records: Sequence[TrialRecord], greater_is_better: bool
     scored = sorted((sign * record.score, record.number, record) for record in records if record.score is not None)
     best = by_fronts([record for _, _, record in scored])  # with one objective, best score first as they are
     waiting = [record for record in best if record.state in ("paused", "stopped")]
-    for record in best[WEIGHTS_KEPT:]:
-        if record.state != "running":
+    firsts = {(tuple(sorted(r.config.encoders)), r.config.fusion and r.config.fusion.name): r for r in reversed(best)}
+    kept = {record.number for record in (*best[:WEIGHTS_KEPT], *firsts.values())}
+    for record in best:
+        if record.state != "running" and record.number not in kept:
             for name in ("weights", "predictions"):
                 (run.trial(record.number) / f"{name}.safetensors").unlink(missing_ok=True)
     for record in waiting[CHECKPOINTS_KEPT:]:

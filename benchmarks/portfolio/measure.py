@@ -32,7 +32,7 @@ from autodl.records import Split
 from autodl.space import Value
 from autodl.training.data import TrainingData, training_data
 from autodl.training.loop import Limits, Training
-from autodl.tuning.portfolio import VECTORS
+from autodl.tuning._recipes import VECTORS
 from autodl.tuning.prepared import Prepared
 from autodl.tuning.run_folder import RunFolder
 from autodl.tuning.search_space import SearchSpace

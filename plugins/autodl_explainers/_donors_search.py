@@ -87,18 +87,23 @@ class Metric:
     Attributes:
         question: Its background holds the donors.
         mutable: ``(players,)``: which players may change.
-        spread: Input name → ``(*shape)``: standard deviation over the background; 1 where that is 0.
+        spread: Input name → ``(*shape)``: standard deviation over the background; 1 where that is 0, or where entries
+            are names.
+        names: Inputs whose entries are names, of which any two are one spread apart.
     """
 
     question: Question
     mutable: Tensor
     spread: Mapping[str, Tensor]
+    names: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, question: Question, mutable: Tensor) -> Metric:
         """Measure the background."""
+        names = frozenset(name for name, spec in question.specs.items() if spec.vocabulary)
         spread = {name: x.std(0, correction=0) for name, x in question.background.items()}
-        return cls(question, mutable, {name: torch.where(each > 0, each, 1.0) for name, each in spread.items()})
+        spread = {name: torch.where((each > 0) & (name not in names), each, 1.0) for name, each in spread.items()}
+        return cls(question, mutable, spread, names)
 
     def swaps(self, row: Tensor, donor: Tensor) -> Swaps:
         """All mutable players that differ taken; a missing input is one spread away from any that is there."""
@@ -106,8 +111,9 @@ class Metric:
         distances, differing, ones = {}, {}, {}
         for name in question.names:
             x, other = question.inputs[name][row], question.background[name][donor]
-            distances[name] = ((x - other).abs() / self.spread[name]).nan_to_num(nan=1.0)
             differing[name] = (x != other).to(x.dtype)
+            far = differing[name] if name in self.names else (x - other).abs() / self.spread[name]
+            distances[name] = far.nan_to_num(nan=1.0)
             ones[name] = torch.ones_like(x)
         players = question.players.at(row)
         change = players.pooled(distances).double() / players.pooled(ones).double().clamp_min(1)

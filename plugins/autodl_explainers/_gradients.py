@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from autodl.attribution import Question
-from autodl_explainers._objections import first, missing, opaque
+from autodl_explainers._objections import first, missing, named, opaque
 
 LARGEST_CHUNK = 8192
 """Rows sent through a model at once, whatever the memory: more of them run slower on a CPU, whose caches they leave."""
@@ -129,6 +129,11 @@ def slopes(question: Question, rows: int) -> dict[str, Tensor]:
 
 def objection(question: Question) -> str | None:
     """Why there is no gradient towards these inputs, or none of each row's own, or None."""
+    return first(opaque(question), named(question)) or towards_some(question)
+
+
+def towards_some(question: Question) -> str | None:
+    """The same, where inputs that hold names may get none."""
     return first(opaque(question), _integers(question), missing(question)) or mixing(question) or _blocked(question)
 
 

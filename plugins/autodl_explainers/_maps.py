@@ -75,15 +75,27 @@ def objection(question: Question) -> str | None:
     if not images(question):
         return "no input is an image (channels, height, width); use integrated_gradients or shapley"
     for number, network in enumerate(question.networks, 1):
-        found = last_maps(question, network)
-        for name in images(question):
-            if name not in found:
-                which = f" {number} of {len(question.networks)}" if len(question.networks) > 1 else ""
-                return (
-                    f"no layer of network{which} ({type(network).__name__}) answers to input '{name}' with maps "
-                    "(channels, height, width) larger than one cell, as convolutions do; use integrated_gradients"
-                )
+        if not last_maps(question, network):
+            which = f" {number} of {len(question.networks)}" if len(question.networks) > 1 else ""
+            told = " or ".join(f"'{name}'" for name in images(question))
+            return (
+                f"no layer of network{which} ({type(network).__name__}) answers to input {told} with maps "
+                "(channels, height, width) larger than one cell, as convolutions do; use integrated_gradients"
+            )
     return None if question.networks else "there is no network in which to look for maps; use shapley"
+
+
+def silent(question: Question) -> tuple[str, ...]:
+    """A note on each image, or sound, of which some network has no maps, beside others of which it has."""
+    found: dict[str, list[str]] = {}
+    for number, network in enumerate(question.networks, 1):
+        for name in set(images(question)) - set(last_maps(question, network)):
+            found.setdefault(name, []).append(str(number))
+    return tuple(
+        f"Network {' and '.join(found[name])} of {len(question.networks)} has no maps of input '{name}', and nothing "
+        "is said of what it may see there."
+        for name in sorted(found)
+    )
 
 
 def activation_maps(question: Question, *, positive: bool) -> dict[str, Tensor]:

@@ -49,3 +49,16 @@ def missing(question: Question) -> str | None:
                 "and there is no gradient towards what is not there; use shapley, or leave these rows out"
             )
     return None
+
+
+def named(question: Question) -> str | None:
+    """Ids of words are names: there is nothing between two of them, and no slope from one to the next."""
+    for name in question.names:
+        spec = question.specs.get(name)
+        if spec is not None and spec.vocabulary:
+            return (
+                f"input '{name}' holds ids of words, which are names and no quantities: there is no gradient towards "
+                "them, and nothing between two of them; use shapley, lime, feature_ablation or occlusion, or leave the "
+                "input out"
+            )
+    return None

@@ -31,8 +31,8 @@ class Counterfactual(Explainer):
     then given back, first those together that are needed least by themselves, then one by one, each time the one that
     leaves the row farthest across, until none can be spared; the result with the least distance is kept. Distance is
     the number of changed players plus the mean change over all players, each the mean distance of its entries in units
-    of their standard deviation over the background (1 where the input is missing). Every value is one that a background
-    row has, and all of them stem from the same one: nothing is out of range.
+    of their standard deviation over the background (1 where the input is missing, or one word is another). Every value
+    is one that a background row has, and all of them stem from the same one: nothing is out of range.
 
     ``values``: how far the output would fall back if that one player were given back; 0 for players that stay.
 

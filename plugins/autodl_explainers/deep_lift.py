@@ -9,7 +9,7 @@ from autodl.attribution import Attribution, Question
 from autodl.contracts import Explainer
 from autodl_explainers import _rescale
 from autodl_explainers._differences import attributions
-from autodl_explainers._objections import first, missing, rewritable
+from autodl_explainers._objections import first, missing, named, rewritable
 
 
 class DeepLift(Explainer):
@@ -41,7 +41,7 @@ class DeepLift(Explainer):
 
     def objection(self, question: Question) -> str | None:
         """Where rows are missing, layers are hidden, an operation has no rule, or values do not add up."""
-        return first(rewritable(question), missing(question)) or _rescale.objection(question)
+        return first(rewritable(question), named(question), missing(question)) or _rescale.objection(question)
 
     def attribute(self, question: Question) -> Attribution:
         """Values are sums over a player's entries; the base is f(baseline)."""

@@ -9,7 +9,7 @@ from autodl.attribution import Attribution, Question
 from autodl.contracts import Explainer
 from autodl_explainers import _rescale
 from autodl_explainers._differences import attributions
-from autodl_explainers._objections import first, missing, rewritable
+from autodl_explainers._objections import first, missing, named, rewritable
 
 
 class DeepLiftShap(Explainer):
@@ -28,7 +28,7 @@ class DeepLiftShap(Explainer):
 
     def objection(self, question: Question) -> str | None:
         """As of ``deep_lift``."""
-        return first(rewritable(question), missing(question)) or _rescale.objection(question)
+        return first(rewritable(question), named(question), missing(question)) or _rescale.objection(question)
 
     def attribute(self, question: Question) -> Attribution:
         """Values are sums over a player's entries; the base is the mean output over the background."""

@@ -16,7 +16,8 @@ from autodl_explainers import _gradients, _maps
 class GradCam(Explainer):
     """Coarse: as fine as the last maps larger than one cell, of every network, blown up to the image's size.
 
-    A pixel's value is spread evenly over its channels; entries of inputs that are no images are 0.
+    A pixel's value is spread evenly over its channels; entries of inputs that are no images are 0. The spectrogram of a
+    sound is an image here. Of one that a network has no maps of, beside others of which it has, a note tells.
 
     Reference:
         Selvaraju, Cogswell, Das, Vedantam, Parikh, Batra: Grad-CAM: Visual Explanations from Deep Networks via
@@ -32,7 +33,7 @@ class GradCam(Explainer):
 
     def objection(self, question: Question) -> str | None:
         """Where there is no gradient, or no map to be drawn."""
-        return _gradients.objection(question) or _maps.objection(question)
+        return _gradients.towards_some(question) or _maps.objection(question)
 
     def attribute(self, question: Question) -> Attribution:
         """Values are sums over a player's entries, in no unit of the output."""
@@ -41,4 +42,5 @@ class GradCam(Explainer):
         for name, each in maps.items():
             channels = question.inputs[name].shape[1]
             entries[name] += each.unsqueeze(1) / channels
-        return Attribution(question.players.pooled(entries), zeros(()), entries, evaluations=len(question))
+        values, notes = question.players.pooled(entries), _maps.silent(question)
+        return Attribution(values, zeros(()), entries, evaluations=len(question), notes=notes)

@@ -35,7 +35,7 @@ class GuidedGradCam(Explainer):
 
     def objection(self, question: Question) -> str | None:
         """Where there is no gradient or no map, or a layer bends the signal that is not an ``nn.ReLU``."""
-        reasons = (check(question) for check in (rewritable, _gradients.objection, _maps.objection, _bent))
+        reasons = (check(question) for check in (rewritable, _gradients.towards_some, _maps.objection, _bent))
         return next((reason for reason in reasons if reason is not None), None)
 
     def attribute(self, question: Question) -> Attribution:
@@ -48,7 +48,8 @@ class GuidedGradCam(Explainer):
             for name, x in question.inputs.items()
         }
         values = question.players.pooled(entries)
-        return Attribution(values, zeros(()), entries, evaluations=2 * len(question), notes=(REMARK,))
+        notes = (REMARK, *_maps.silent(question))
+        return Attribution(values, zeros(()), entries, evaluations=2 * len(question), notes=notes)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from autodl.contracts import Explainer
 from autodl.errors import ExplanationError
 from autodl.space import Float, Space
 from autodl_explainers._differences import rows_at_once
-from autodl_explainers._objections import first, missing, rewritable
+from autodl_explainers._objections import first, missing, named, rewritable
 from autodl_explainers._relevance import Relevance
 from autodl_explainers._tape import audit_rows, record_pass
 
@@ -45,7 +45,7 @@ class Lrp(Explainer):
 
     def objection(self, question: Question) -> str | None:
         """Where rows are missing, layers are hidden, or relevance meets an operation without a rule."""
-        return first(rewritable(question), missing(question)) or self._unruled(question)
+        return first(rewritable(question), named(question), missing(question)) or self._unruled(question)
 
     @torch.no_grad()
     def attribute(self, question: Question) -> Attribution:

@@ -14,11 +14,11 @@ import pytest
 # below `autodl`; the longest one that fits a file counts. "" is the package itself, which the user imports.
 ORDER = (
     ("errors",),
-    ("space", "tasks", "dropout", "layout", "_metric_functions", "_scaling"),
+    ("space", "tasks", "dropout", "layout", "_metric_functions", "_scaling", "efficientnet"),
     ("records",),
     ("attribution",),
     ("contracts",),
-    ("registry",),
+    ("registry", "vectors"),
     ("_own_encoder", "metrics", "storage", "intervals"),
     ("own", "_blends", "calibration", "leaderboard", "estimating"),
     ("data", "network", "ensemble", "answers"),
@@ -41,7 +41,7 @@ ORDER = (
 )
 ROOMS = ("autodl.modalities", "autodl.encoders", "autodl.losses", "autodl.optimizers", "autodl.estimators")
 PLUGINS = ("autodl_fusions", "autodl_explainers")
-OPEN_TO_ROOMS = ("contracts", "attribution", "records", "tasks", "errors", "space")
+OPEN_TO_ROOMS = ("contracts", "attribution", "records", "tasks", "errors", "space", "efficientnet")
 OPEN_TO_ROOMS = tuple(f"autodl.{name}" for name in OPEN_TO_ROOMS)
 SLOW = {"captum", "matplotlib", "optuna", "pandas", "plotly", "polars", "pyarrow", "scipy", "sklearn", "skops", "torch"}
 QUICK = (

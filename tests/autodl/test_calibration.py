@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autodl.calibration import Calibration, best_threshold, fit_calibration
+from autodl.calibration import Calibration, best_threshold, fit_calibration, prior
 from autodl.metrics import METRICS, get_metric
 from autodl.records import Task
 
@@ -184,3 +184,34 @@ def test_without_both_classes_or_rows_the_threshold_stays_at_one_half(targets: n
 def test_a_clear_line_is_found_wherever_it_is(metric: str) -> None:
     told = np.random.default_rng(0).random(500)
     assert best_threshold(told, told > 0.8, METRICS[metric]) == pytest.approx(0.8, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("task", "targets", "expected"),
+    [
+        (CLASSES, np.array([0, 0, 2, 1]), (0.5, 0.25, 0.25)),
+        (LABELS, np.array([[0.0, 1, 1], [0, 0, 1]]), (0.0, 0.5, 1.0)),
+        (Task("y", "regression"), np.array([1.0, 2, 6]), (3.0,)),
+        (Task("y", "quantile", quantiles=(0.0, 0.5)), np.array([1.0, 2, 6]), (1.0, 2.0)),
+    ],
+    ids=lambda value: value.kind if isinstance(value, Task) else "",
+)
+def test_of_a_row_of_which_nothing_is_known_the_prior_is_said(
+    task: Task, targets: np.ndarray, expected: tuple[float, ...]
+) -> None:
+    assert prior(targets, task) == expected
+    known = replace(Calibration(), prior=expected)
+    told = np.full((2, len(expected)), 0.4)
+    told[1] = np.nan
+    if task.kind == "regression":
+        told = told[:, 0]
+    found = known.apply(told)
+    np.testing.assert_array_equal(found[0], told[0])
+    np.testing.assert_array_equal(found[1], expected if told.ndim > 1 else expected[0])
+    assert Calibration.from_json(json.loads(json.dumps(known.to_json()))) == known
+
+
+def test_the_prior_is_not_calibrated() -> None:
+    calibration = Calibration(scales=((0.5,),), biases=((0.0,),), prior=(0.9, 0.1))
+    found = calibration.apply(np.array([[np.nan, np.nan], [0.8, 0.2]]))
+    np.testing.assert_allclose(found, [[0.9, 0.1], [2 / 3, 1 / 3]])

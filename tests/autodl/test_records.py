@@ -145,7 +145,8 @@ class TestInputSpec:
     def test_an_image_has_no_feature_names(self) -> None:
         spec = InputSpec((1, 2, 2), ("photo",), torch.zeros(1, 2, 2, dtype=torch.long), torch.zeros(1, 2, 2))
         plain, tensors = spec.to_parts()
-        assert plain == {"shape": [1, 2, 2], "columns": ["photo"], "feature_names": []}
+        axes = ["channel", "height", "width"]
+        assert plain == {"shape": [1, 2, 2], "columns": ["photo"], "feature_names": [], "axes": axes, "vocabulary": 0}
         assert set(tensors) == {"feature_mask", "baseline"}
 
 

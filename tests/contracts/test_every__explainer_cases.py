@@ -18,7 +18,7 @@ from autodl.testing._explainer_cases import (
 )
 
 
-@pytest.mark.parametrize("kind", ["table", "image", "image and table"])
+@pytest.mark.parametrize("kind", ["table", "image", "image and table", "sound", "table and text"])
 def test_a_question_has_all_that_a_method_may_need(kind: str) -> None:
     question = small_questions()[kind]
     assert " and ".join(question.names) == kind
@@ -54,3 +54,12 @@ def test_seeding_leaves_chance_alone() -> None:
     first, again = (seeded(lambda: Small(("table",))).state_dict() for _ in range(2))
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_a_text_is_asked_for_words_alone() -> None:
+    """What lies between two words is no number, so that no method can ask for it unnoticed."""
+    question = small_questions()["table and text"]
+    inputs = dict(question.inputs)
+    assert question.model(inputs).isfinite().all()
+    assert question.model({**inputs, "text": inputs["text"] + 0.5}).isnan().all()
+    assert (inputs["text"] == 0).any()

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from safetensors import SafetensorError
 
 from autodl import registry
-from autodl.records import COLUMN_KINDS
-from autodl.testing._modality_cases import SCHEMA, example_rows, frozen, reloaded, strange_rows
+from autodl.records import COLUMN_KINDS, InputSpec
+from autodl.testing._modality_cases import SCHEMA, check_tables, example_rows, frozen, reloaded, strange_rows
 from autodl.testing.modality import fit_all
 
 
@@ -52,3 +53,26 @@ def test_a_state_that_is_not_plain_cannot_be_saved(value: Any, tmp_path: Path) -
     modality.state = lambda: {"odd": value}  # type: ignore[method-assign]
     with pytest.raises((TypeError, ValueError, SafetensorError)):
         reloaded(modality, tmp_path)
+
+
+def ids_spec(**tables: Any) -> InputSpec:
+    shape = (3, tables["table"].shape[1] if "table" in tables else 1)
+    mask = torch.zeros(shape, dtype=torch.int64)
+    return InputSpec(shape=shape, columns=("x",), feature_mask=mask, baseline=torch.zeros(shape), **tables)
+
+
+def test_tables_of_ids_are_checked() -> None:
+    summary, table = torch.tensor([[0.0], [0.0], [1.0]]), torch.tensor([[0.0, 0.0], [1.0, 2.0]])
+    check_tables(ids_spec(vocabulary=3, summary=summary))
+    check_tables(ids_spec(table=table))
+    broken: list[dict[str, Any]] = [
+        {"vocabulary": 3},
+        {"vocabulary": 4, "summary": summary},
+        {"vocabulary": 3, "summary": summary + 1},
+        {"vocabulary": 3, "summary": summary / 0},
+        {"table": table + 1},
+        {"table": table / 0},
+    ]
+    for tables in broken:
+        with pytest.raises(AssertionError):
+            check_tables(ids_spec(**tables))

@@ -13,7 +13,7 @@ from autodl import registry
 from autodl.contracts import Dropout, Encoder
 from autodl.records import InputSpec
 from autodl.space import Float, Integer, Space
-from autodl.testing.encoder import EncoderSuite, build, edges, image_spec, table_spec
+from autodl.testing.encoder import EncoderSuite, build, edges, image_spec, sound_spec, table_spec, text_spec
 
 SPECS = {
     "numbers_and_categories": table_spec(numeric=3, categories=(4, 2)),
@@ -22,12 +22,26 @@ SPECS = {
     "1x8x8": image_spec(1, 8, 8),
     "1x28x28": image_spec(1, 28, 28),
     "3x17x23": image_spec(3, 17, 23),
+    "128x2x2": image_spec(128, 2, 2),
+    "sound_32x40": sound_spec(32, 40),
+    "sound_8x70": sound_spec(8, 70),
+    "12_of_30_ids": text_spec(12, vocabulary=30),
+    "2_of_5_ids": text_spec(2, vocabulary=5),
+    "12_vectors": text_spec(12, entries=6),
 }
+LARGER = {"1x33x40": image_spec(1, 33, 40)}  # for encoders that take none of the above, as each test takes its time
+
+
+def accepted(name: str) -> dict[str, InputSpec]:
+    encoder = registry.encoders.load(name)
+    some = {label: spec for label, spec in SPECS.items() if encoder.accepts(spec)}
+    return some or {label: spec for label, spec in LARGER.items() if encoder.accepts(spec)}
+
+
 CASES = [
     pytest.param((registry.encoders.load(name), spec), id=f"{name}-{label}")
     for name in registry.encoders.names()
-    for label, spec in SPECS.items()
-    if registry.encoders.load(name).accepts(spec)
+    for label, spec in accepted(name).items()
 ]
 
 
@@ -48,7 +62,7 @@ class TestEveryEncoder(EncoderSuite):
 
 @pytest.mark.parametrize("name", registry.encoders.names())
 def test_every_encoder_accepts_some_input(name: str) -> None:
-    assert any(registry.encoders.load(name).accepts(spec) for spec in SPECS.values())
+    assert accepted(name)
 
 
 class Sound(Encoder):
@@ -133,6 +147,15 @@ class DeadParameter(Sound):
 class NoGradientAtTheInput(Sound):
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.detach())
+
+
+class SeesNoToken(Sound):
+    def __init__(self, spec: InputSpec, **settings: Any) -> None:
+        super().__init__(spec, **settings)
+        self.table = nn.Embedding(spec.vocabulary, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + self.table(x[:, :, 0].long()).mean(1, keepdim=True)
 
 
 class RandomInEval(Sound):
@@ -232,6 +255,7 @@ BREACHES = {
     UnusedParameter: "test_every_parameter_receives_a_gradient",
     DeadParameter: "test_every_parameter_receives_a_gradient",
     NoGradientAtTheInput: "test_every_parameter_receives_a_gradient",
+    SeesNoToken: "test_a_token_that_is_not_there_is_not_seen",
     RandomInEval: "test_eval_is_deterministic",
     ChangesItsInput: "test_eval_is_deterministic",
     SeedsItself: "test_settings_survive_json",
@@ -250,7 +274,7 @@ SUITE = [name for name in dir(EncoderSuite) if name.startswith("test_")]
 
 def judge(encoder: type[Encoder], test: str) -> None:
     """Run one test of the suite by hand."""
-    spec = image_spec(2, 3, 4)
+    spec = text_spec(6, vocabulary=11) if "token" in test else image_spec(2, 3, 4)
     networks = ((settings, build(encoder, spec, settings).eval()) for settings in edges(encoder.space_for(spec)))
     fixtures = {"encoder": encoder, "spec": spec, "space": encoder.space_for(spec), "networks": networks}
     method = getattr(EncoderSuite(), test)

@@ -247,6 +247,17 @@ class NeedsParameters(Sound):
         return super().attribute(question)
 
 
+class AsksBetweenWords(Sound):
+    """As whoever takes ids of words for quantities; of a complete method the sum would give it away."""
+
+    complete: ClassVar[bool] = False
+
+    def attribute(self, question: Question) -> Attribution:
+        halves = {name: (x + question.baseline[name]) / 2 for name, x in question.inputs.items()}
+        found = super().attribute(question)
+        return replace(found, values=found.values + 0 * self.output(question, halves).unsqueeze(1))
+
+
 class DividesRowsAlike(Sound):
     def attribute(self, question: Question) -> Attribution:
         first = question.players.at(slice(0, 1)).index
@@ -259,6 +270,7 @@ BREACHES = {
     NeverAnswers: "test_it_answers_or_says_why_not",
     RefusesWithoutReason: "test_it_answers_or_says_why_not",
     NotANumber: "test_it_answers_or_says_why_not",
+    AsksBetweenWords: "test_it_answers_or_says_why_not",
     SwapsOutputs: "test_outputs_at_once_are_as_one_by_one",
     DrawsFromNumpy: "test_the_seed_decides",
     LeavesAHook: "test_everything_is_left_as_it_was",

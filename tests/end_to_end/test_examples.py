@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 from torch import nn
 
@@ -92,6 +93,17 @@ def test_a_folder_of_images_is_searched(example: Any, tmp_path: Path) -> None:
     scores = example.main(tmp_path, images=600, time=None, trials=3)
     assert len(list((tmp_path / "digits").rglob("*.png"))) == 600
     assert scores["accuracy"] > 0.85
+
+
+@of("multimodal")
+def test_pictures_sounds_words_and_numbers_with_gaps_are_fused(example: Any, tmp_path: Path) -> None:
+    """And any of them alone is enough to predict from, or none."""
+    scores, told = example.main(tmp_path, rows=160, time=None, trials=3)
+    kinds = {column.name: column.kind for column in autodl.load(tmp_path / "run").schema}
+    assert kinds == {"photo": "image", "call": "audio", "note": "text", "weight": "number"}
+    assert scores["accuracy"] > 0.6  # a quarter are cats
+    assert told.shape == (5, 4)
+    assert np.allclose(told.sum(axis=1), 1)
 
 
 @of("own_module")

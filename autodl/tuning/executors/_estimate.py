@@ -12,11 +12,12 @@ import torch
 from autodl import estimating
 from autodl.metrics import get_metric
 from autodl.records import TrialConfig
-from autodl.training.data import TrainingData, side_by_side
+from autodl.training.data import TrainingData
 from autodl.training.timing import median_seconds
 from autodl.tuning.executors.job import Message
 from autodl.tuning.run_folder import RunFolder, write_text
 from autodl.tuning.tensors import Goals, save_tensors
+from autodl.vectors import side_by_side
 
 
 def estimate(
@@ -59,5 +60,5 @@ def estimate(
 def flat_rows(data: TrainingData) -> np.ndarray:
     """All inputs of all rows side by side. Shape: → rows features."""
     rows = len(data.targets)
-    parts = [side_by_side(data.batch(part)).float().cpu() for part in data.chunks(rows, 1)]
+    parts = [side_by_side(data.batch(part), data.specs).float().cpu() for part in data.chunks(rows, 1)]
     return np.asarray(torch.cat(parts).numpy())

@@ -93,6 +93,16 @@ def test_images_may_be_arrays():
     assert "1 of 3 cells hold neither a path nor an image" in notes[0]
 
 
+def test_sounds_may_be_arrays():
+    sound = np.zeros(40, np.int16)
+    cells, notes = cast_one([sound, None, 3, "a.wav"], "audio")
+    assert cells[0] is sound
+    assert cells[1] is None
+    assert cells[2] is None
+    assert cells[3].endswith("/a.wav")
+    assert "1 of 4 cells hold neither a path nor a sound" in notes[0]
+
+
 @pytest.mark.parametrize("kind", ["number", "category", "text", "date", "boolean", "image", "audio"])
 def test_lists_are_refused_whatever_the_kind(kind):
     with pytest.raises(DataError, match="1 of 2 cells hold lists; drop it with --ignore x"):

@@ -10,7 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autodl.data.cells import as_dates, as_numbers, as_truth, as_words, check_plain, distinct, is_picture, word
+from autodl.data.cells import (
+    as_dates,
+    as_numbers,
+    as_truth,
+    as_words,
+    check_plain,
+    distinct,
+    holds_arrays,
+    is_picture,
+    is_sound,
+    word,
+)
 from autodl.errors import DataError
 
 NAN = float("nan")
@@ -111,9 +122,36 @@ def test_a_complex_column_is_refused():
 
 def test_pictures_are_plain_only_where_they_may_be():
     cells = column(np.zeros((2, 3), np.uint8), None, np.zeros((2, 3, 3), np.uint8))
-    check_plain(cells, pictures=True)
+    check_plain(cells, "image")
     with pytest.raises(DataError, match="2 of 3 cells hold arrays"):
         check_plain(cells)
+
+
+def test_sounds_are_plain_only_where_they_may_be():
+    cells = column(np.zeros(4), None, np.zeros(3, np.int16), "a.wav")
+    check_plain(cells, "audio")
+    for kind in ("image", ""):
+        with pytest.raises(DataError, match=r"2 of 4 cells hold arrays .* a sound one of int16 or float"):
+            check_plain(cells, kind)
+    assert holds_arrays(cells, "audio")
+    assert not any(holds_arrays(cells, kind) for kind in ("image", "text"))
+
+
+@pytest.mark.parametrize(
+    ("array", "sound"),
+    [
+        (np.zeros(4), True),
+        (np.zeros(4, np.float16), True),
+        (np.zeros(4, np.int16), True),
+        (np.zeros(0, np.float32), True),
+        (np.zeros(4, np.int32), False),
+        (np.zeros((4, 2)), False),
+        (np.zeros(4, complex), False),
+        ("a.wav", False),
+    ],
+)
+def test_what_a_sound_is(array, sound):
+    assert is_sound(array) is sound
 
 
 @pytest.mark.parametrize(

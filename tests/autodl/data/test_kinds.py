@@ -50,6 +50,7 @@ def pick(*cells):
         (column([f"{row}.{'JPG' if row % 2 else 'png'}" for row in range(ROWS)]), "image", "that end in .jpg .png"),
         (column([f"{row}.wav" if row % 3 else None for row in range(ROWS)]), "audio", "paths that end in .wav"),
         (column(PICTURES, dtype=object), "image", "images as arrays"),
+        (column([np.zeros(1600), None, np.zeros(0, np.int16), np.zeros(9999)]), "audio", "16,000 samples a second"),
         (column([None] * ROWS, dtype=object), "ignored", "no cell holds a value"),
         (column([np.nan] * ROWS), "ignored", "no cell holds a finite number"),
         (column([" "] * ROWS), "ignored", "no cell holds a value"),
@@ -142,6 +143,12 @@ def test_measurements_texts_paths_and_dates_are_no_ids(cells):
 def test_lists_and_the_like_are_refused(odd):
     with pytest.raises(DataError, match=r"column 'age' must hold .*1 of 3 cells hold .*drop it with --ignore age"):
         examine(column([1, odd, "a"], "age", dtype=object))
+
+
+def test_short_arrays_are_no_sounds_unless_one_says_so():
+    """Vectors of some kind come as arrays too, and would be a blip each."""
+    with pytest.raises(DataError, match="2 of 2 cells hold arrays"):
+        examine(column([np.zeros(300), np.zeros(300)], dtype=object))
 
 
 def test_an_array_beside_pictures_must_be_a_picture():

@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from autodl.errors import ExplanationError
-from autodl.explaining.players import SEGMENTS, column_players, input_players, segment_players
+from autodl.explaining.players import (
+    SEGMENTS,
+    Division,
+    column_players,
+    input_players,
+    part_kind,
+    part_players,
+    segment_players,
+)
 from autodl.records import InputSpec
 
 
@@ -75,3 +83,58 @@ def test_the_same_image_has_the_same_segments_and_no_more_than_asked() -> None:
 def test_there_must_be_an_image() -> None:
     with pytest.raises(ExplanationError, match="no image column; take columns"):
         segment_players({"table": sheet([0], ("age",))}, {"table": torch.zeros(1, 1)})
+
+
+def text(length: int, width: int = 1) -> InputSpec:
+    return InputSpec((length, width), ("review",), torch.zeros(length, width).long(), torch.zeros(length, width))
+
+
+def clip(frames: int) -> InputSpec:
+    shape = (1, 2, frames)
+    axes = ("channel", "frequency", "time")
+    return InputSpec(shape, ("clip",), torch.zeros(shape).long(), torch.zeros(shape), axes=axes)
+
+
+def everything() -> tuple[dict[str, InputSpec], dict[str, torch.Tensor]]:
+    specs = {"a": sheet([0, 0, 1], ("age", "job")), "b": photo(1, 16, 16), "c": text(4), "d": clip(32)}
+    inputs = {
+        "a": torch.zeros(2, 3),
+        "b": halves(16, 16).expand(2, -1, -1, -1),
+        "c": torch.tensor([[5.0, 6, 0, 0], [7, 8, 9, 5]]).unsqueeze(2),
+        "d": torch.zeros(2, 1, 2, 32),
+    }
+    return specs, inputs
+
+
+def test_kinds_are_told_by_axes() -> None:
+    specs, _ = everything()
+    assert [part_kind(specs[key]) for key in "abcd"] == [None, "image", "text", "sound"]
+    assert part_kind(InputSpec((2, 3), ("x 0", "x 1"), torch.zeros(2, 3).long(), torch.zeros(2, 3))) is None
+
+
+def test_images_texts_and_sounds_are_divided_beside_columns() -> None:
+    specs, inputs = everything()
+    players = part_players(specs, inputs, ("review", "age", "clip", "photo", "job"))
+    assert players.own
+    assert players.names[:7] == ("age", "job", "review word 1", "review word 2", "review word 3", "review word 4",
+                                 "clip band 1")  # fmt: skip
+    assert players.names[-1].startswith("photo segment ")
+    assert players.index["c"][:, :, 0].tolist() == [[2, 3, 3, 3], [2, 3, 4, 5]]
+    shares = players.pooled({key: torch.ones_like(x) for key, x in inputs.items()})
+    assert shares.sum(1).tolist() == [sum(x[0].numel() for x in inputs.values())] * 2
+    assert (shares[1] > 0).all()
+
+
+def test_only_what_is_asked_for_is_divided() -> None:
+    specs, inputs = everything()
+    players = part_players(specs, inputs, division=Division(kinds={"sound"}, frequencies=2))
+    assert set(players.names) > {"age", "job", "photo", "review", "clip band 1 low", "clip band 16 high"}
+    assert len(players) == 4 + 32
+
+
+def test_what_has_no_place_in_a_column_is_a_player_of_its_own() -> None:
+    """As numbers that a network made of a whole image."""
+    specs = {"a": photo(1, 16, 16), "b": sheet([0, 0], ("photo",))}
+    players = part_players(specs, {"a": halves(16, 16), "b": torch.zeros(1, 2)})
+    assert players.names[-1] == "photo as a whole"
+    assert players.index["b"].tolist() == [[len(players) - 1] * 2]

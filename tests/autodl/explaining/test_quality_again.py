@@ -199,3 +199,20 @@ def test_networks_that_share_a_model_are_copied_together() -> None:
 
     parameter_randomisation(inner, watch, torch.Generator())
     assert all(not torch.allclose(each, game.values.float()) for each in seen)
+
+
+def test_words_are_not_moved() -> None:
+    """There is nothing beside a word: what lies there is no id."""
+    seen: list[Tensor] = []
+
+    def spy(question: Question) -> Tensor:
+        seen.append(question.inputs["x"])
+        return question.inputs["x"]
+
+    game = ask(rows(4).round(), nn.Identity(), spy)
+    assert sensitivity_max(game, spy, torch.Generator().manual_seed(0))
+    words = replace(game.question.specs["x"], vocabulary=9)
+    named = replace(game, question=replace(game.question, specs={"x": words}))
+    seen.clear()
+    assert sensitivity_max(named, spy, torch.Generator().manual_seed(0)) == {}
+    assert not seen

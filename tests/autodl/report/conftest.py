@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -267,6 +268,61 @@ def pictured(side: int = 16, channels: int = 3, *, own: bool = True, entries: bo
     question = Question(lambda known: known["photo"], {"photo": seen}, 0, {"photo": spec}, players, {}, {})
     frame = pd.DataFrame({"photo": ["a.png", "b.png", "c.png", None]})
     return Explanation((told,), ("cat", "dog"), question, frame, frame, "probability", "animal", "a blurred copy")
+
+
+REVIEW = 'The <b>popcorn</b> was great,\n"really" \u202egreat\u202c & fresh. Nobody reads this.'
+READ = 60  # letters of it that are looked at
+
+
+def pieces(cell: str) -> list[tuple[int, int]]:
+    """Words of the first letters, as a fitted text tells them."""
+    return [found.span() for found in re.finditer(r"\w+", cell[:READ])]
+
+
+def mixed(**changes: Any) -> Explanation:
+    """Two rows of a column, an image of 2 × 2 segments, a review of words and a sound of 4 bands; all in the second.
+
+    Args:
+        changes: Fields of the attribution.
+    """
+    words, (down, across) = len(pieces(REVIEW)), np.mgrid[:8, :8]
+    parts = {"photo segment": 4, "review word": words, "call band": 4}
+    names = ("age", *(f"{part} {number + 1}" for part, count in parts.items() for number in range(count)))
+    tokens = torch.full((2, words + 3, 1), 4 + words)  # what is no token belongs to the last word
+    tokens[1, :words, 0] = torch.arange(words) + 5
+    bands = (torch.arange(20) // 5 + 5 + words).expand(2, 1, 6, 20)
+    segments = torch.tensor(down // 4 * 2 + across // 4 + 1).expand(2, 3, 8, 8)
+    index = {"table": torch.zeros(2, 1, dtype=torch.long), "photo": segments, "review": tokens, "call": bands}
+    specs = {
+        name: InputSpec(tuple(each.shape[1:]), (name,), torch.zeros_like(each[0]), torch.zeros(each.shape[1:]))
+        for name, each in index.items()
+    }
+    specs["table"] = replace(specs["table"], columns=("age",))
+    specs["call"] = replace(specs["call"], axes=("channel", "frequency", "time"))
+    inputs = {name: torch.rand(each.shape, generator=torch.Generator().manual_seed(0)) for name, each in index.items()}
+    for name in ("photo", "review", "call"):
+        inputs[name][0] = float("nan")
+    values = torch.linspace(-1, 1, 2 * len(names), dtype=torch.float64).view(2, -1) * 0.1
+    told = Attribution(
+        values=values, base=torch.tensor(0.4), standard_error=torch.full_like(values, 0.003), explainer="shapley",
+        output=0.4 + values.sum(1), completeness_gap=torch.zeros(2),
+    )  # fmt: skip
+    question = Question(lambda known: known["table"], inputs, 0, specs, Players(names, index, own=True), {}, {})
+    frame = pd.DataFrame({"age": [30, 40], "photo": [None, "b.png"], "review": [None, REVIEW], "call": [None, "b.wav"]})
+    known = (replace(told, **changes),)
+    return Explanation(known, ("yes",), question, frame, frame, "probability", "left", "texts without words")
+
+
+@pytest.fixture
+def make_mixed() -> Callable[..., Explanation]:
+    """See ``mixed``."""
+    return mixed
+
+
+@pytest.fixture
+def cut() -> Callable[[str], list[tuple[int, int]]]:
+    """See ``pieces``."""
+    return pieces
 
 
 @pytest.fixture

@@ -10,7 +10,22 @@ import torch
 
 from autodl.errors import ExplanationError, UnknownNameError
 from autodl.explaining.explanation import Explanation
-from autodl.report._cells import SHOWN, cell, checked, coded, column, errors, local, player, row_name, shares
+from autodl.report._cells import (
+    SHOWN,
+    cell,
+    checked,
+    coded,
+    column,
+    errors,
+    is_picture,
+    is_sound,
+    is_table,
+    is_text,
+    local,
+    player,
+    row_name,
+    shares,
+)
 
 
 @pytest.mark.parametrize(
@@ -83,3 +98,18 @@ def test_rows_and_players_that_are_not_there_are_refused(table: Explanation) -> 
     with pytest.raises(UnknownNameError, match="did you mean 'feature 3'"):
         player(table, "feature 33")
     assert row_name(table, 2) == "patient 2"
+
+
+def test_inputs_are_told_apart_by_their_axes(make_mixed: Callable[..., Explanation], picture: Explanation) -> None:
+    told = make_mixed()
+    for kind, name in ((is_table, "table"), (is_picture, "photo"), (is_text, "review"), (is_sound, "call")):
+        assert [key for key in told.question.names if kind(told, key)] == [name]
+    free = replace(picture, question=replace(picture.question, specs={}))  # of a module of the user's own
+    assert is_picture(free, "photo")
+    assert not any(kind(free, "photo") for kind in (is_table, is_text, is_sound))
+
+
+def test_texts_and_sounds_are_no_categories(make_mixed: Callable[..., Explanation]) -> None:
+    told = make_mixed()
+    assert column(told, "age") is not None
+    assert [column(told, name) for name in ("review", "call", "photo")] == [None] * 3

@@ -100,3 +100,19 @@ def test_what_is_no_image_is_refused(picture: Explanation, table: Explanation) -
         overlay(picture, 0, "photos")
     with pytest.raises(ExplanationError, match="it is missing"):
         overlay(picture, 3)
+
+
+def test_shares_of_segments_can_have_the_scale_of_a_row_and_those_of_pixels_keep_their_own(
+    make_pictured: Callable[..., Explanation],
+) -> None:
+    coarse = overlay(make_pictured(entries=False), 0, limit=2.0).data[1]
+    assert list(coarse.colorbar.ticktext) == ["−2", "0", "2"]
+    assert np.abs(coarse.z).max() <= 3
+    fine = overlay(make_pictured(), 0, limit=2.0).data[1]
+    assert fine.z.max() == 100
+
+
+def test_sounds_are_no_pictures(make_mixed: Callable[..., Explanation]) -> None:
+    assert picture_input(make_mixed()) == "photo"
+    with pytest.raises(ExplanationError, match="'call' is none"):
+        picture_input(make_mixed(), "call")

@@ -61,6 +61,13 @@ def test_landmarks_headings_and_names_are_there_for_those_who_listen(written: Pa
     assert read.inside("summary").count("In words") == 4
 
 
+def test_what_stands_below_a_drawing_stands_above_its_caption(outline: Any) -> None:
+    plot = Plot.of(finish(go.Figure(), "t", "c", 100), below='<audio controls src="data:audio/wav;base64,"></audio>')
+    text = page("t", [Section("s", "s", [plot])], {})
+    assert outline(text).safe()
+    assert text.index('class="canvas"') < text.index("<audio ") < text.index("<figcaption>")
+
+
 def test_names_from_data_stay_text_wherever_they_stand(hostile: tuple[str, str], outline: Any) -> None:
     for name in hostile:
         text = page(name, sections(name), {name: name})

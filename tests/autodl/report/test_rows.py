@@ -10,7 +10,7 @@ import torch
 
 from autodl.errors import ExplanationError
 from autodl.explaining.explanation import Explanation
-from autodl.report.rows import bars, counterfactual, influence, table, waterfall
+from autodl.report.rows import bars, counterfactual, influence, inputs, table, waterfall
 from autodl.report.style import LOWERS, RAISES
 
 
@@ -126,3 +126,20 @@ def test_a_table_shows_words_as_they_are_and_asks_for_room() -> None:
     wide = table(["a" * 30] * 6, [["x" * 40]] * 6, "title", "about")
     assert wide.layout.meta["least_width"] > figure.layout.meta["least_width"]
     assert wide.layout.height > table(["a"] * 6, [["x"]] * 6, "title", "about").layout.height
+
+
+def test_inputs_are_the_sums_of_their_players_the_largest_first(table: Explanation) -> None:
+    groups = {"<b>few": [0], "rest": [1, 2, 3]}
+    figure = inputs(table, 5, groups)
+    values = table.values.iloc[5].to_numpy()
+    sums = {"&lt;b&gt;few": values[0], "rest": values[1:4].sum()}
+    order = sorted(sums, key=lambda name: -abs(sums[name]))
+    assert list(figure.layout.yaxis.ticktext) == order
+    np.testing.assert_allclose(figure.data[0].x, [sums[name] for name in order])
+    np.testing.assert_allclose(sorted(figure.data[0].error_x.array), [0.004, 0.004 * np.sqrt(3)])
+    assert "as if each part had its own" in figure.layout.meta["caption"]
+
+
+def test_what_is_written_beside_a_player_can_be_given(table: Explanation) -> None:
+    labels = waterfall(table, 0, written={"feature 6": "<i>word"}).layout.yaxis.ticktext
+    assert "feature 6 = &lt;i&gt;word" in labels

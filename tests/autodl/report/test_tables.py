@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -45,3 +47,23 @@ def test_measures_stand_beside_random_ones(networks: Predictor, rows: pd.DataFra
     html = _tables.measures(found.quality)
     assert "deletion" in html
     assert "a random one" in html
+
+
+def test_sounds_are_no_pictures_and_long_texts_are_cut(networks: Predictor, rows: pd.DataFrame) -> None:
+    found = find(networks.subject, networks.explain(rows, background=2), None).influence
+    assert found is not None
+    told = found.of(0)
+    assert told is not None
+    count = len(told[0].background)
+    sounds = pd.Series([np.zeros(99, np.int16)] * count, dtype=object, index=told[0].background.index)
+    texts = pd.Series(["word " * 500] * count, index=told[0].background.index)
+    known = replace(
+        told[0],
+        rows=told[0].rows.assign(call="a.wav", text="x" * 500),
+        background=told[0].background.assign(call=sounds, text=texts),
+    )
+    html = _tables.influence(known, told[1], ["call", "text", "age"]).html
+    assert "<img" not in html
+    assert "call" not in html
+    assert "word word" in html
+    assert len(html) < 8_000

@@ -8,7 +8,7 @@ import torch
 
 from autodl.records import InputSpec, Stored, Task
 from autodl.tasks import TargetScale
-from autodl.training.data import in_unit, predictions, side_by_side, training_data
+from autodl.training.data import in_unit, predictions, training_data
 
 CPU = torch.device("cpu")
 
@@ -112,11 +112,6 @@ def test_tensors_return_to_their_unit_as_arrays_do(name):
     np.testing.assert_allclose(found.numpy(), scale.inverse(answers))
     inside = scale.inverse(answers[1:4])
     np.testing.assert_allclose(scale.forward(inside), answers[1:4], atol=1e-12)
-
-
-def test_inputs_side_by_side_in_order_of_their_names():
-    rows = side_by_side({"b": torch.ones(2, 1, 2), "a": torch.zeros(2, 1)})
-    assert rows.tolist() == [[0, 1, 1], [0, 1, 1]]
 
 
 def test_predictions_stand_in_the_order_of_the_judged_rows(problem):

@@ -8,7 +8,8 @@ from autodl.space import Choice
 from autodl.training.schedules import SCHEDULES
 from autodl.training.settings import TRAINING_SPACE, training_space, usual_batch_size
 
-KNOBS = ("batch_size", "schedule", "warmup", "clip", "ema", "mixup", "features", "patience")
+KNOBS = ("batch_size", "schedule", "warmup", "clip", "ema", "mixup", "features")
+KNOBS = (*KNOBS, "auxiliary", "input_dropout", "balance", "alignment", "length", "patience")
 
 
 def test_the_loop_has_these_knobs_each_explained_and_with_a_default_it_allows() -> None:
@@ -24,9 +25,9 @@ def test_schedules_are_those_that_exist() -> None:
     assert set(schedule.options) == set(SCHEDULES)
 
 
-def test_only_the_batch_size_must_be_shared_by_a_pack() -> None:
-    assert TRAINING_SPACE.structural() == {"batch_size"}
-    assert training_space(500).structural() == {"batch_size"}
+def test_only_the_batch_size_and_the_length_must_be_shared_by_a_pack() -> None:
+    assert TRAINING_SPACE.structural() == {"batch_size", "length"}
+    assert training_space(500).structural() == {"batch_size", "length"}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from autodl.errors import PluginError, SpaceError, UnknownNameError
 from autodl.records import InputSpec, Task
 from autodl.space import Choice, Float, Integer, Space
 from autodl.tasks import TargetScale
-from autodl.tuning._assembly import fitting_estimators, n_features
+from autodl.tuning._assembly import fitting_estimators
+from autodl.tuning._sights import n_features
 from autodl.tuning.search_space import SearchSpace
 
 

@@ -5,10 +5,12 @@ import time
 from types import SimpleNamespace
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autodl.tuning.budget import Clock, cores, epoch_seconds, full_epochs, pack_size
+from autodl.records import Component, InputSpec, TrialConfig
+from autodl.tuning.budget import Clock, cores, epoch_seconds, full_epochs, lengths, pack_size
 
 TABLE = {"table": SimpleNamespace(shape=(20,))}
 IMAGES = {"image": SimpleNamespace(shape=(1, 28, 28))}
@@ -57,3 +59,35 @@ def test_a_pack_is_as_large_as_time_bears(seconds, size):
 
 def test_there_is_a_core():
     assert cores() >= 1
+
+
+class TestLengths:
+    def config(self, *inputs, length=1.0, estimator=None):
+        parts = {name: Component({"a": "mlp", "b": "cnn"}[name]) for name in inputs}
+        training = {"length": length}
+        none = Component("")
+        return TrialConfig({}, parts, none, none, training, epochs=1, seed=0, estimator=estimator)
+
+    @pytest.fixture
+    def specs(self):
+        def spec(*shape):
+            return InputSpec(shape, ("x",), torch.zeros(shape, dtype=torch.int64), torch.zeros(shape))
+
+        return {"a": spec(10), "b": spec(3, 64, 64)}
+
+    def test_what_costs_less_trains_longer_and_nothing_beyond_what_it_would_without_a_budget(self, specs):
+        length = lengths(20, self.config("a", "b"), specs, 400, 32)
+        assert length(self.config("a", "b")) == 20
+        assert 20 <= length(self.config("b")) <= 22
+        assert length(self.config("a")) == full_epochs(specs, 400, 32, None) > 20
+
+    def test_a_share_is_one_of_the_epochs_without_a_budget(self, specs):
+        most = full_epochs(specs, 400, 32, None)
+        length = lengths(20, None, specs, 400, 32)
+        assert length(self.config("a")) == length(self.config("a", "b")) == 20
+        assert length(self.config("a", length=0.1)) == round(0.1 * most) < 20
+        assert length(self.config("a", length=0.3)) == min(20, round(0.3 * most))
+        assert length(self.config("a", length=2.0)) == 40
+
+    def test_an_estimator_has_its_one(self, specs):
+        assert lengths(20, None, specs, 400, 32)(self.config(estimator=Component("dummy"))) == 1

@@ -13,7 +13,8 @@ from autodl.tuning.budget import cores
 from autodl.tuning.executors.inline import Inline
 from autodl.tuning.options import SearchOptions
 from autodl.tuning.planning import PACK_ROWS, convolves, folded, folds_of, plan, reserve, threads
-from autodl.tuning.prepared import Prepared
+from autodl.tuning.prepared import Prepared, Reading
+from autodl.tuning.search_space import SearchSpace
 
 PHOTO = {"photo": SimpleNamespace(shape=(3, 8, 8))}
 
@@ -58,7 +59,9 @@ class TestPlan:
     @pytest.fixture
     def planned(self, dataset, specs):
         def build(known=None, specs=specs, dataset=dataset, **options):
-            return plan(SearchOptions(**options).checked(), Inline("cpu"), specs, dataset, known or {})
+            inputs = {name: ("tabular", spec) for name, spec in specs.items()}
+            space = SearchSpace.build(inputs, dataset.task, 96)
+            return plan(SearchOptions(**options).checked(), Inline("cpu"), specs, dataset, known or {}, space)
 
         return build
 
@@ -115,9 +118,9 @@ class TestReserve:
         assert 0 < reserve(prepared, specs, SearchOptions(time=seconds)) <= seconds / 4
 
     def test_rows_that_are_slow_to_read_need_more(self, prepared, specs):
-        prepared.seconds = 0.0
+        prepared.readings = {}
         before = reserve(prepared, specs, SearchOptions(time=1000.0))
-        prepared.seconds = 40.0
+        prepared.readings = {"table": {"key": Reading(40.0)}}
         share = len(prepared.dataset.split.test) / len(prepared.dataset.split.rows)
         assert reserve(prepared, specs, SearchOptions(time=1000.0)) == pytest.approx(before + 40.0 * share)
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from autodl.attribution import Players, Question
+from autodl.records import InputSpec
 from autodl_explainers._donors import Deadline, outputs
 from autodl_explainers._donors_search import Line, Metric, candidates, cheapest, reverted
 
@@ -138,3 +139,22 @@ def test_the_cheapest_of_each_row_is_kept_and_a_missing_input_is_one_spread_away
     assert swaps.distance()[2] == 5
     best = cheapest(swaps, 3)
     assert best.tolist() == [int(swaps.distance()[:2].argmin()), 2, -1]
+
+
+def test_any_two_words_are_as_far_apart_as_any_others() -> None:
+    spec = InputSpec((2, 1), ("text",), torch.zeros(2, 1).long(), torch.zeros(2, 1), vocabulary=100)
+    near, far = torch.tensor([[[2.0], [3.0]], [[2.0], [4.0]]]), torch.tensor([[[2.0], [3.0]], [[2.0], [99.0]]])
+    distances = []
+    for words in (near, far):
+        asked = Question(
+            model=lambda inputs: inputs["text"].sum((1, 2)).unsqueeze(1),
+            inputs={"text": words[:1]},
+            target=0,
+            specs={"text": spec},
+            players=Players(("text",), {"text": torch.zeros(2, 1).long()}),
+            background={"text": words},
+            baseline={"text": torch.zeros(1, 2, 1)},
+        )
+        metric = Metric.of(asked, torch.tensor([True]))
+        distances.append(float(metric.swaps(torch.tensor([0]), torch.tensor([1])).distance()))
+    assert distances == [1.5, 1.5]

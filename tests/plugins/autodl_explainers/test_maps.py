@@ -61,3 +61,21 @@ def test_hooks_are_taken_off_after_an_error(question):
         assert not any(layer._forward_hooks for layer in asked.model.modules())
     else:
         raise AssertionError("the shapes do not fit")
+
+
+def test_an_image_without_maps_beside_one_with_is_told_of(question):
+    class Half(Eyes):
+        def forward(self, inputs):
+            seen = [self.left(inputs["left"]).mean((2, 3)), inputs["right"].mean((2, 3)).expand(-1, 3)]
+            return self.head(torch.cat(seen, 1))
+
+    inputs = {name: torch.randn(3, 1, 6, 6) for name in ("left", "right")}
+    baseline = {name: torch.zeros(1, 1, 6, 6) for name in inputs}
+    net = Half()
+    changes = {"inputs": inputs, "baseline": baseline, "background": baseline, "networks": (net,), "model": net}
+    asked = replace(question(net, torch.zeros(1, 1)), **changes)
+    assert _maps.objection(asked) is None
+    assert _maps.silent(asked) == (
+        "Network 1 of 1 has no maps of input 'right', and nothing is said of what it may see there.",
+    )
+    assert not _maps.activation_maps(asked, positive=False)["right"].any()

@@ -1,0 +1,206 @@
+"""Does fusing help? Each input alone, late fusion, the searched fusion and the predictor side by side, and what is said
+where inputs or cells are missing: measured at the end of a search, on rows that nothing was fitted on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from safetensors.torch import load_file
+
+from autodl import registry
+from autodl.contracts import Inputs
+from autodl.explaining.contributions import measured, missing_curve
+from autodl.explaining.model import explained_model, natural_quantity
+from autodl.fitted import FittedEnsemble, FittedMember
+from autodl.intervals import bootstrap_interval
+from autodl.leaderboard import describe
+from autodl.metrics import Metric
+from autodl.predictor import Predictor
+from autodl.records import TrialConfig, TrialRecord
+from autodl.tuning._sights import PRETRAINED
+from autodl.tuning.prepared import Prepared
+from autodl.tuning.run_folder import RunFolder
+from autodl.tuning.tensors import Goals
+
+MOST_ROWS = 1000
+MOST_INPUTS = 6  # of more, the inputs of one modality count as one
+CHUNK = 256  # rows read together
+KINDS = ("alone", "late", "fused")
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What is compared.
+
+    Attributes:
+        run: The run.
+        prepared: Fitted modalities.
+        records: All trials.
+        goals: Targets of the rows that trials were judged by.
+        metrics: What is told, the one that steered first and the one that people ask for last.
+        seed: Of all chance.
+    """
+
+    run: RunFolder
+    prepared: Prepared
+    records: Sequence[TrialRecord]
+    goals: Goals
+    metrics: Sequence[Metric]
+    seed: int
+
+    def told(self, predictor: Predictor, judged: np.ndarray, test: np.ndarray, seconds: float) -> dict[str, Any]:
+        """Everything, as JSON values.
+
+        Args:
+            predictor: What the search ends with.
+            judged: What it says of the judged rows.
+            test: Positions of the test rows.
+            seconds: Wall time for what may be measured on fewer rows.
+        """
+        dataset = self.prepared.dataset
+        frame, truth = dataset.frame.iloc[test], dataset.targets[test]
+        some = np.sort(np.random.default_rng(self.seed).permutation(len(test))[:MOST_ROWS])
+        names = sorted(self.prepared.claims)
+        usual = self.metrics[-1]
+        found: dict[str, Any] = {
+            "inputs": names,
+            "metric": usual.name,
+            "greater_is_better": usual.greater_is_better,
+        }
+        if len(names) > 1:
+            found["compared"] = self._compared(predictor, judged, frame, truth)
+            views, _ = predictor.subject.ensemble.views(frame.iloc[some])
+            found["contributions"] = self._contributions(predictor, views, truth[some], usual, seconds / 2)
+        found["missing"] = missing_curve(
+            predictor.predict_frame,
+            frame.iloc[some],
+            truth[some],
+            usual,
+            predictor.columns,
+            seed=self.seed,
+            seconds=seconds / 2,
+        )
+        found["pretrained"] = self._pretrained()
+        return found
+
+    def best(self) -> dict[tuple[str, str], TrialRecord]:
+        """The best trial of each kind: ``("alone", input)``, ``("late", "")``, ``("fused", "")``."""
+        sign = -1.0 if self.metrics[0].greater_is_better else 1.0
+        found: dict[tuple[str, str], TrialRecord] = {}
+        for record in sorted(self.records, key=lambda each: (sign * (each.score or 0.0), each.number)):
+            usable = record.score is not None and record.state != "failed" and record.config.encoders
+            if usable and (self.run.trial(record.number) / "weights.safetensors").exists():
+                found.setdefault(kind_of(record.config), record)
+        return found
+
+    def _compared(
+        self, predictor: Predictor, judged: np.ndarray, frame: pd.DataFrame, truth: np.ndarray
+    ) -> list[dict[str, Any]]:
+        best = self.best()
+        order = sorted(best, key=lambda key: (KINDS.index(key[0]), key[1]))
+        tested = self._predictions([best[key] for key in order], predictor, frame) if order else []
+        found = []
+        for (kind, name), told in zip(order, tested, strict=True):
+            record = best[kind, name]
+            said = load_file(self.run.trial(record.number) / "predictions.safetensors")["predictions"].double().numpy()
+            title = {"alone": f"{name} alone", "late": "late fusion", "fused": "fused"}[kind]
+            found.append(
+                {
+                    **{"name": title, "kind": kind, "what": describe(record.config), "trial": record.number},
+                    **({"input": name} if name else {}),
+                    "validation": self._scores(said, self.goals.judged_targets),
+                    "test": self._scores(told, truth),
+                }
+            )
+        assert predictor.evidence is not None, "internal error: a predictor without evidence"
+        whole = {
+            "validation": self._scores(judged, self.goals.judged_targets, predictor),
+            "test": self._scores(predictor.evidence.told, truth, predictor),
+        }
+        count = len(predictor.members)
+        what = f"ensemble of {count} trials" if count > 1 else describe(predictor.members[0].config)
+        return [*found, {"name": "predictor", "kind": "predictor", "what": what, "trial": None, **whole}]
+
+    def _predictions(
+        self, records: Sequence[TrialRecord], predictor: Predictor, frame: pd.DataFrame
+    ) -> list[np.ndarray]:
+        """What each of some trials says by itself; the prior where it reads nothing of a row."""
+        members = []
+        for record in records:
+            self.prepared.keys(record.config)
+            weights = load_file(self.run.trial(record.number) / "weights.safetensors")
+            members.append(FittedMember(record.number, record.config, weights, 1.0))
+        ensemble = FittedEnsemble(members, self.prepared.modalities, self.prepared.specs, predictor.task)
+        parts: list[list[np.ndarray]] = [[] for _ in members]
+        for start in range(0, len(frame), CHUNK):
+            views, _ = ensemble.views(frame.iloc[start : start + CHUNK])
+            for part, member in zip(parts, ensemble.members, strict=True):
+                part.append(replace(predictor.calibration, scales=(), biases=()).apply(ensemble.mean([member], views)))
+        return [np.concatenate(part) for part in parts]
+
+    def _scores(
+        self, told: np.ndarray, truth: np.ndarray, predictor: Predictor | None = None
+    ) -> dict[str, list[float]]:
+        """Each metric's value with its interval."""
+        found = {}
+        for metric in self.metrics:
+            seen = predictor.calibration.judged(told, metric) if predictor else told
+            interval = bootstrap_interval(metric.function, truth, seen, seed=self.seed)
+            found[metric.name] = [float(metric.function(truth, seen)), *map(float, interval)]
+        return found
+
+    def _contributions(
+        self, predictor: Predictor, views: Inputs, truth: np.ndarray, metric: Metric, seconds: float
+    ) -> dict[str, Any]:
+        """What inputs contribute to the predictor's score; of many inputs, those of one modality count as one."""
+        ensemble, task = predictor.subject.ensemble, predictor.task
+        groups: dict[str, list[str]] = {}
+        kinds = {name: modality for name, (modality, _) in self.prepared.claims.items()}
+        many = len(kinds) > MOST_INPUTS
+        for member in ensemble.members:
+            for name, key in member.keys.items():
+                keys = groups.setdefault(kinds[name] if many else name, [])
+                if key not in keys:
+                    keys.append(key)
+        model = explained_model(ensemble, predictor.calibration, natural_quantity(task))
+        ordered = {name: groups[name] for name in sorted(groups)}
+        return measured(model, views, ordered, truth, task, metric, seconds=seconds, seed=self.seed)
+
+    def _pretrained(self) -> list[str]:
+        """Whether weights that came with packages are worth having, a sentence for each input that could have them."""
+        sentences = []
+        for name in sorted(self.prepared.claims):
+            scored = [r for r in self.records if r.score is not None and name in r.config.encoders]
+            several = len(self.prepared.claims) > 1
+            scored = [r for r in scored if not several or len(r.config.encoders) > 1]
+            with_them = [r.score for r in scored if reads_pretrained(r.config, name)]
+            without = [r.score for r in scored if not reads_pretrained(r.config, name)]
+            if with_them and without:
+                metric = self.metrics[0]
+                best = max if metric.greater_is_better else min
+                ahead, behind = best(with_them), best(without)  # type: ignore[type-var]
+                gains = ahead != behind and best(ahead, behind) == ahead  # type: ignore[type-var]
+                sentences.append(
+                    f"Pretrained weights for '{name}' {'help' if gains else 'do not help'}: the best trial with them "
+                    f"has a {metric.name} of {ahead:.4g}, the best without {behind:.4g} (validation)."
+                )
+        return sentences
+
+
+def kind_of(config: TrialConfig) -> tuple[str, str]:
+    """Whether a network reads one input of several, or fuses them, and how."""
+    if config.fusion is None:
+        return "alone", next(iter(config.encoders))
+    return ("late" if registry.fusions.load(config.fusion.name).heads_first else "fused"), ""
+
+
+def reads_pretrained(config: TrialConfig, name: str) -> bool:
+    """Whether a network sees an input through weights that came with a package."""
+    encoder = registry.encoders.load(config.encoders[name].name)
+    settings = {**config.modalities[name].settings, **encoder.reads}
+    return encoder.pretrained or not PRETRAINED.isdisjoint(map(str, settings.values()))
