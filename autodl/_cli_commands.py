@@ -155,9 +155,7 @@ _ABOUT_EXPLAINING = (
     _option("--rows", metavar="A-B,C", type=_rows, help="positions of the rows, from 0 (default: 100 spread evenly)"),
     _option("--explainer", metavar="NAME", help="a method: autodl components explainers (default: auto)"),
     _option("--of", metavar="NAME", help="class, target or quantile in view (default: the one said most often)"),
-    _option(
-        "--players", metavar="WHAT", help="columns, parts (words …), bands, or inputs (default: auto)"
-    ),
+    _option("--players", metavar="WHAT", help="columns, parts (words …), bands, or inputs (default: auto)"),
     _option("--set", metavar="NAME=VALUE", dest="settings", help="a setting of the method; repeat for more", **_REPEAT),
     _option("--background", metavar="N", type=_whole(1), help="training rows to compare with (default: as time bears)"),
     _option("--quantity", metavar="WHAT", help="probability, number, or score before softmax (default: as predicted)"),
