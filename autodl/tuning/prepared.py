@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -63,6 +63,7 @@ class Prepared:
         self.modalities: dict[str, Modality] = {}
         self.specs: dict[str, InputSpec] = {}
         self.readings: dict[str, dict[str, Reading]] = {}  # by input, then by key
+        self.unreadable: dict[str, str] = {}  # columns that were left out, and why
         self._fingerprints: dict[str, str] = {}
 
     @property
@@ -87,11 +88,25 @@ class Prepared:
         write_goals(self.run.data(TARGETS), Goals(dataset.targets[split.rows], dataset.task, folds, weights))
 
     def defaults(self) -> dict[str, tuple[str, InputSpec]]:
-        """For each input its modality and what it looks like at the modality's default settings."""
-        found = {}
-        for name, (modality, _) in self.claims.items():
-            key = self.ensure(name, Component(modality, registry.modalities.load(modality).space.defaults()))
-            found[name] = (modality, self.specs[key])
+        """For each input its modality and what it looks like at the modality's default settings.
+
+        An input of which no training row can be read is left out, as a column of empty cells would be.
+
+        Raises:
+            DataError: No input can be read.
+        """
+        found, reason = {}, None
+        for name, (modality, columns) in list(self.claims.items()):
+            try:
+                key = self.ensure(name, Component(modality, registry.modalities.load(modality).space.defaults()))
+            except DataError as error:
+                reason = error
+                del self.claims[name]
+                self.unreadable |= dict.fromkeys(columns, str(error))
+            else:
+                found[name] = (modality, self.specs[key])
+        if reason is not None and not found:
+            raise reason
         return found
 
     def keys(self, config: TrialConfig) -> dict[str, str]:
@@ -219,11 +234,15 @@ def claims(dataset: Dataset) -> dict[str, tuple[str, list[str]]]:
     return dict(sorted(found.items()))
 
 
-def left_out(dataset: Dataset, claimed: Mapping[str, tuple[str, list[str]]]) -> list[str]:
-    """Lines that name the columns which no modality takes."""
-    taken = {column for _, columns in claimed.values() for column in columns}
+def left_out(dataset: Dataset, prepared: Prepared) -> list[str]:
+    """Lines that name the columns which no modality takes, or of which nothing can be read."""
+    taken = {column for _, columns in prepared.claims.values() for column in columns}
     lost = [column for column in dataset.schema if column.kind != "ignored" and column.name not in taken]
-    return [f"column '{column.name}' is left out: it is {column.kind}, which no modality takes yet" for column in lost]
+    why = prepared.unreadable
+    return [
+        f"column '{each.name}' is left out: {why.get(each.name) or f'it is {each.kind}, which no modality takes yet'}"
+        for each in lost
+    ]
 
 
 def bad_cells(problems: Sequence[Cell]) -> list[str]:

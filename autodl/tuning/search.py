@@ -260,7 +260,7 @@ def _started(session: Session, prepared: Prepared, space: SearchSpace, clock: Cl
     alone = [f"trials train in this process, one after another: {', '.join(here)} is not importable elsewhere"]
     facts = [
         *dataset.notes,
-        *left_out(dataset, prepared.claims),
+        *left_out(dataset, prepared),
         *bad_cells(prepared.problems),
         *(alone if here else []),
     ]

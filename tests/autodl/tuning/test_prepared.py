@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from autodl.records import Column, Component, Schema
 from autodl.testing._modality_cases import frozen
 from autodl.tuning import prepared as room
 from autodl.tuning.prepared import Prepared, Reading, bad_cells, claims, left_out
+from autodl.tuning.run_folder import RunFolder
 from autodl.tuning.tensors import TARGETS, read_goals, read_input
 
 STANDARD = Component("tabular", {"scaling": "standard", "categories": 32})
@@ -108,9 +110,27 @@ def test_columns_that_no_modality_takes_are_named(dataset):
     text = Column("review", "text", "many words")
     schema = Schema((*dataset.schema, text, Column("id", "ignored", "an id")))
     changed = replace(dataset, schema=schema)
-    (line,) = left_out(changed, claims(dataset))
+    (line,) = left_out(changed, SimpleNamespace(claims=claims(dataset), unreadable={}))
     assert "'review'" in line
     assert "text" in line
+
+
+def test_an_input_of_which_no_row_can_be_read_is_left_out_with_its_reason(tmp_path):
+    for row in range(20):
+        (tmp_path / f"{row}.png").write_bytes(b"no picture")
+    photo = [f"{row}.png" for row in range(20)]
+    frame = pd.DataFrame({"size": np.arange(20.0) % 7, "photo": photo, "kind": ["a", "b"] * 10})
+
+    def made(columns, place):
+        found = load_dataset(frame[columns], DataOptions(target="kind", root=str(tmp_path)))
+        return Prepared(found, RunFolder.create(str(tmp_path / place), ""), 0)
+
+    both = made(["size", "photo", "kind"], "both")
+    assert list(both.defaults()) == list(both.claims) == ["table"]
+    (line,) = left_out(both.dataset, both)
+    assert line.startswith("column 'photo' is left out: column 'photo' must hold a readable image")
+    with pytest.raises(DataError, match="must hold a readable image"):
+        made(["photo", "kind"], "alone").defaults()
 
 
 def test_a_table_without_a_usable_column_is_refused(dataset):
