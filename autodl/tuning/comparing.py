@@ -4,6 +4,7 @@ where inputs or cells are missing: measured at the end of a search, on rows that
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,7 +30,7 @@ from autodl.tuning.tensors import Goals
 
 MOST_ROWS = 1000
 MOST_INPUTS = 6  # of more, the inputs of one modality count as one
-CHUNK = 256  # rows read together
+CHUNK = 64  # rows read together
 KINDS = ("alone", "late", "fused")
 
 
@@ -60,8 +61,9 @@ class Comparison:
             predictor: What the search ends with.
             judged: What it says of the judged rows.
             test: Positions of the test rows.
-            seconds: Wall time for what may be measured on fewer rows.
+            seconds: Wall time, about: where it is short fewer rows are asked, drawn by chance.
         """
+        until = time.monotonic() + seconds
         dataset = self.prepared.dataset
         frame, truth = dataset.frame.iloc[test], dataset.targets[test]
         some = np.sort(np.random.default_rng(self.seed).permutation(len(test))[:MOST_ROWS])
@@ -73,9 +75,9 @@ class Comparison:
             "greater_is_better": usual.greater_is_better,
         }
         if len(names) > 1:
-            found["compared"] = self._compared(predictor, judged, frame, truth)
+            found["compared"] = self._compared(predictor, judged, frame, truth, until - 0.6 * seconds)
             views, _ = predictor.subject.ensemble.views(frame.iloc[some])
-            found["contributions"] = self._contributions(predictor, views, truth[some], usual, seconds / 2)
+            found["contributions"] = self._contributions(predictor, views, truth[some], usual, _left(until) / 2)
         found["missing"] = missing_curve(
             predictor.predict_frame,
             frame.iloc[some],
@@ -83,7 +85,7 @@ class Comparison:
             usual,
             predictor.columns,
             seed=self.seed,
-            seconds=seconds / 2,
+            seconds=_left(until),
         )
         found["pretrained"] = self._pretrained()
         return found
@@ -99,11 +101,11 @@ class Comparison:
         return found
 
     def _compared(
-        self, predictor: Predictor, judged: np.ndarray, frame: pd.DataFrame, truth: np.ndarray
+        self, predictor: Predictor, judged: np.ndarray, frame: pd.DataFrame, truth: np.ndarray, until: float
     ) -> list[dict[str, Any]]:
         best = self.best()
         order = sorted(best, key=lambda key: (KINDS.index(key[0]), key[1]))
-        tested = self._predictions([best[key] for key in order], predictor, frame) if order else []
+        asked, tested = self._predictions([best[key] for key in order], predictor, frame, until)
         found = []
         for (kind, name), told in zip(order, tested, strict=True):
             record = best[kind, name]
@@ -114,7 +116,8 @@ class Comparison:
                     **{"name": title, "kind": kind, "what": describe(record.config), "trial": record.number},
                     **({"input": name} if name else {}),
                     "validation": self._scores(said, self.goals.judged_targets),
-                    "test": self._scores(told, truth),
+                    "test": self._scores(told, truth[asked]),
+                    "rows": len(asked),
                 }
             )
         assert predictor.evidence is not None, "internal error: a predictor without evidence"
@@ -124,24 +127,34 @@ class Comparison:
         }
         count = len(predictor.members)
         what = f"ensemble of {count} trials" if count > 1 else describe(predictor.members[0].config)
-        return [*found, {"name": "predictor", "kind": "predictor", "what": what, "trial": None, **whole}]
+        ours = {"name": "predictor", "kind": "predictor", "what": what, "trial": None, "rows": len(truth)}
+        return [*found, {**ours, **whole}]
 
     def _predictions(
-        self, records: Sequence[TrialRecord], predictor: Predictor, frame: pd.DataFrame
-    ) -> list[np.ndarray]:
-        """What each of some trials says by itself; the prior where it reads nothing of a row."""
+        self, records: Sequence[TrialRecord], predictor: Predictor, frame: pd.DataFrame, until: float
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Which rows were asked, as many as time bears, and what each of some trials says of them by itself.
+
+        The prior is said where a trial reads nothing of a row.
+        """
+        if not records:
+            return np.arange(0), []
         members = []
         for record in records:
             self.prepared.keys(record.config)
             weights = load_file(self.run.trial(record.number) / "weights.safetensors")
             members.append(FittedMember(record.number, record.config, weights, 1.0))
         ensemble = FittedEnsemble(members, self.prepared.modalities, self.prepared.specs, predictor.task)
+        plain = replace(predictor.calibration, scales=(), biases=())
+        order = np.random.default_rng(self.seed).permutation(len(frame))
         parts: list[list[np.ndarray]] = [[] for _ in members]
-        for start in range(0, len(frame), CHUNK):
-            views, _ = ensemble.views(frame.iloc[start : start + CHUNK])
+        asked = 0
+        while asked < len(frame) and (asked == 0 or time.monotonic() < until):
+            views, _ = ensemble.views(frame.iloc[order[asked : asked + CHUNK]])
             for part, member in zip(parts, ensemble.members, strict=True):
-                part.append(replace(predictor.calibration, scales=(), biases=()).apply(ensemble.mean([member], views)))
-        return [np.concatenate(part) for part in parts]
+                part.append(plain.apply(ensemble.mean([member], views)))
+            asked = min(asked + CHUNK, len(frame))
+        return order[:asked], [np.concatenate(part) for part in parts]
 
     def _scores(
         self, told: np.ndarray, truth: np.ndarray, predictor: Predictor | None = None
@@ -190,6 +203,11 @@ class Comparison:
                     f"has a {metric.name} of {ahead:.4g}, the best without {behind:.4g} (validation)."
                 )
         return sentences
+
+
+def _left(until: float) -> float:
+    """Seconds left; never none, as something must be said."""
+    return max(0.2, until - time.monotonic())
 
 
 def kind_of(config: TrialConfig) -> tuple[str, str]:

@@ -31,7 +31,8 @@ from autodl.tuning.run_folder import RunFolder, provenance
 from autodl.tuning.tensors import TARGETS, Goals, read_goals
 from autodl.tuning.trials import BASELINE, Trials
 
-LEAST_SECONDS, MOST_SECONDS = 0.5, 15.0  # for telling what inputs bring
+LEAST_SECONDS, MOST_SECONDS = 0.5, 20.0  # for telling what inputs bring
+SAVING_SECONDS = 1.5
 COVERAGE = 0.9  # of the intervals whose honesty the summary tells
 
 
@@ -189,7 +190,9 @@ def _compared(end: Ending, chosen: Chosen, goals: Goals, predictor: Predictor) -
     metrics = _headline(predictor.task, end.trials.metric)
     comparison = Comparison(end.run, end.prepared, end.trials.records, goals, metrics, end.options.seed)
     test = end.prepared.dataset.split.test
-    return comparison.told(predictor, chosen.predictions, test, min(MOST_SECONDS, max(LEAST_SECONDS, left / 2)))
+    return comparison.told(
+        predictor, chosen.predictions, test, min(MOST_SECONDS, max(LEAST_SECONDS, left - SAVING_SECONDS))
+    )
 
 
 def _headline(task: Task, metric: Metric) -> list[Metric]:

@@ -147,4 +147,5 @@ def reserve(prepared: Prepared, specs: Mapping[str, InputSpec], options: SearchO
     told = min(COMPARED_SECONDS, COMPARED * seconds) / 2
     if len(specs) > 1:
         told = 4 * told + 2 * reading
+        rows += 2 * len(specs) * len(split.folds) * len(split.test)
     return min(0.25 * seconds, 2.0 + 0.01 * seconds + again + reading + told + epoch_seconds(specs, rows, 1024))
