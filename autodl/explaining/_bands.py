@@ -19,7 +19,8 @@ def divided(
 ) -> tuple[dict[str, Tensor], list[str]]:
     """The band of every place, counted from 0, in all views of one sound, and what bands are called.
 
-    Bands are as long as each other, and the same in all rows; those of a missing sound are the first.
+    Bands are as long as each other, and the same in all rows; those of a missing sound are the first. What stands
+    behind the end of a sound belongs to its last band.
 
     Args:
         specs: What each view looks like.
@@ -40,7 +41,8 @@ def divided(
         middle = (torch.arange(frames) + 0.5) * (ends[key] / frames)
         band = (middle * (count / length)).long().clamp_max(count - 1) * frequencies
         height = torch.arange(lines) * frequencies // lines
-        index = (band + height[:, None]).expand(len(inputs[key]), *spec.shape)
+        place = torch.arange(frames).minimum(_last(inputs[key], spec)[:, None])  # rows frames
+        index = (band[place][:, None, None] + height[:, None]).expand(len(inputs[key]), *spec.shape)
         gone = inputs[key].flatten(1).isnan().any(1).cpu()
         found[key] = index.masked_fill(gone.view(-1, *[1] * len(spec.shape)), 0)
     names = [
@@ -49,6 +51,14 @@ def divided(
         for height in HEIGHTS[frequencies]
     ]
     return found, names
+
+
+def _last(x: Tensor, spec: InputSpec) -> Tensor:
+    """The last frame of each row that is not as nothing known; the last of all where there is none. Shape: → rows."""
+    heard = (x.cpu() != spec.baseline).flatten(1, 2).any(1)
+    frames = heard.shape[1]
+    last = frames - 1 - heard.flip(1).int().argmax(1)
+    return torch.where(heard.any(1), last, frames - 1)
 
 
 def _called(band: int, count: int, length: float, *, timed: bool) -> str:

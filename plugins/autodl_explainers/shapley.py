@@ -129,16 +129,17 @@ class _Found:
 
     def notes(self) -> tuple[str, ...]:
         """How far estimates went, in words."""
-        notes = []
-        for seats, parts in sorted(self.rows.items()):
-            rows = torch.cat(parts)
-            least, most = int(self.asked[rows].min()), int(self.asked[rows].max())
-            count = str(most) if least == most else f"{least} to {most}"
-            text = f"values of {seats} players are estimated from {count} of 2^{seats} coalitions a row"
-            if unfinished := int((~self.done[rows]).sum()):
-                text += f"; {unfinished} of {len(rows)} rows ran out of coalitions or time before the tolerance was met"
-            notes.append(text)
-        return tuple(notes)
+        if not self.rows:
+            return ()
+        rows = torch.cat([each for parts in self.rows.values() for each in parts])
+        seats = f"{min(self.rows)}" if len(self.rows) == 1 else f"{min(self.rows)} to {max(self.rows)}"
+        all_of_them = f"2^{min(self.rows)}" if len(self.rows) == 1 else f"2^{min(self.rows)} and more"
+        least, most = int(self.asked[rows].min()), int(self.asked[rows].max())
+        count = str(most) if least == most else f"{least} to {most}"
+        text = f"values of {seats} players are estimated from {count} of {all_of_them} coalitions a row"
+        if unfinished := int((~self.done[rows]).sum()):
+            text += f"; {unfinished} of {len(rows)} rows ran out of coalitions or time before the tolerance was met"
+        return (text,)
 
 
 def _parts(count: int, some: int) -> Iterator[Tensor]:

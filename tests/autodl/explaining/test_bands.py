@@ -54,3 +54,12 @@ def test_a_missing_sound_is_one_player() -> None:
     found, _ = divided({"a": spec(1, 32)}, {"a": inputs}, {})
     assert found["a"][1].unique().tolist() == [0]
     assert len(found["a"][0].unique()) == BANDS
+
+
+def test_what_stands_behind_the_end_of_a_sound_belongs_to_its_last_band() -> None:
+    inputs = torch.zeros(2, 1, 2, 32)
+    inputs[0, 0, 1, :7] = 1.0
+    inputs[1, 0, 0, 31] = -1.0
+    found, _ = divided({"a": spec(2, 32)}, {"a": inputs}, {})
+    assert found["a"][0, 0, 0].tolist() == [0, 0, 1, 1, 2, 2, *[3] * 26]
+    assert len(found["a"][1].unique()) == BANDS
