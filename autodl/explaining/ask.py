@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +21,8 @@ LARGEST_GAP = 0.05
 ROUNDING = 1e-4
 """Of the output's own size: gaps below are float32's."""
 ROWS_AT_ONCE = 1024
+FEW, LOOK = 16, 0.1
+"""Rows by which it is told how long one takes; share of the time for looking at background rows before any is taken."""
 
 
 def ask(explainer: Explainer, question: Question, targets: Sequence[int], *, force: bool = False) -> list[Attribution]:
@@ -114,3 +118,19 @@ def _finished(found: Attribution, explainer: Explainer, outputs: Tensor, force: 
             "or take another method"
         )
     return replace(found, notes=(*found.notes, f"forced: {said}"))
+
+
+def few(rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """So few rows that they tell how long one takes, and take no long time."""
+    return {name: x[:FEW] for name, x in rows.items()}
+
+
+def within_time(question: Question, seconds: float | None) -> tuple[np.ndarray, float]:
+    """Positions of background rows, spread evenly, that may all be asked in a share of the time; seconds a row."""
+    some = few(question.background)
+    started = time.monotonic()
+    evaluate(question, some)
+    each = (time.monotonic() - started) / len(next(iter(some.values())))
+    there = len(next(iter(question.background.values())))
+    count = there if seconds is None else min(there, max(FEW, int(LOOK * seconds / max(each, 1e-9))))
+    return np.linspace(0, there - 1, count).round().astype(int), each

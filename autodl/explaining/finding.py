@@ -14,7 +14,7 @@ from torch import nn
 
 from autodl.attribution import Players, Quantity, Question
 from autodl.errors import AutoDLError, ExplanationError
-from autodl.explaining.ask import ask, evaluate
+from autodl.explaining.ask import ask, evaluate, few
 from autodl.explaining.explanation import Explanation
 from autodl.explaining.findings import Findings, Told, in_view
 from autodl.explaining.model import explained_model, networks_in
@@ -57,7 +57,7 @@ def find(subject: Subject, explanation: Explanation, seconds: float | None) -> F
         seconds: Wall time for all of it; None for no limit.
     """
     question = explanation.question
-    with fastest_threads(lambda: evaluate(question, question.background)):
+    with fastest_threads(lambda: evaluate(question, few(question.background))):
         return _Search(subject, explanation, seconds).run()
 
 

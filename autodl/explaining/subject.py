@@ -18,7 +18,7 @@ from autodl.calibration import Calibration
 from autodl.contracts import Explainer, Inputs
 from autodl.data.targets import missing_targets
 from autodl.errors import ExplanationError, unknown_name
-from autodl.explaining.ask import ask, evaluate
+from autodl.explaining.ask import ask, evaluate, few, within_time
 from autodl.explaining.evidence import Evidence
 from autodl.explaining.explanation import Explanation
 from autodl.explaining.model import explained_model, natural_quantity, networks_in, output_names
@@ -98,7 +98,7 @@ class Subject:
         if not explainer.local and request.players == "auto":
             request = replace(request, players="columns")  # what all rows are told together is no row's own segments
         question = self.question(frame, request)
-        with fastest_threads(lambda: evaluate(question, question.background)):
+        with fastest_threads(lambda: evaluate(question, few(question.background))):
             known = self._background(question, request, explainer)
             emptied = _emptied(question) if explainer.reference == "background" else set()
             question = replace(question, background=_chosen(question, known, emptied))
@@ -232,9 +232,9 @@ class Subject:
         if explainer.reference == "background" and _emptied(question) == set(question.names):
             return np.arange(0)
         sampling = bool(explainer.space.keys() & SAMPLERS)
-        started = time.monotonic()
-        told = evaluate(question, question.background).double().cpu().numpy()
-        per_row = (time.monotonic() - started) / len(told)
+        places, per_row = within_time(question, request.seconds)
+        rows = {name: x[torch.as_tensor(places)] for name, x in question.background.items()}
+        told = evaluate(question, rows).double().cpu().numpy()
         count = request.background or (MOST_BACKGROUND if sampling else len(told))
         if sampling and request.background is None and request.seconds is not None:
             players = len(question.players)
@@ -246,7 +246,7 @@ class Subject:
             count = 2 ** int(np.log2(min(count, affordable)))  # a little noise in the timing shall change nothing
         count = min(count, len(told))
         order = np.lexsort((told.max(1), told.argmax(1)))
-        return np.sort(order[((np.arange(count) + 0.5) * len(told) / count).astype(int)])
+        return np.sort(places[order[((np.arange(count) + 0.5) * len(told) / count).astype(int)]])
 
 
 def _chosen(question: Question, rows: np.ndarray, emptied: Collection[str]) -> Mapping[str, Tensor]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ from torch import Tensor, nn
 from autodl.attribution import Attribution, Labelled, Players, Question
 from autodl.contracts import Explainer
 from autodl.errors import ExplanationError
-from autodl.explaining.ask import ask, evaluate, gaps, untouched
+from autodl.explaining.ask import FEW, ask, evaluate, gaps, untouched, within_time
+from autodl.records import InputSpec
 
 
 class Halves(Explainer):
@@ -127,3 +129,25 @@ def test_a_gap_of_rounding_is_no_gap() -> None:
         values, torch.tensor(0.0), output=torch.tensor([1e6 + 1.0]), completeness_gap=torch.tensor([0.5])
     )
     assert gaps(found).item() == 0
+
+
+def test_of_many_background_rows_as_many_are_looked_at_as_time_bears() -> None:
+    rows = {"x": torch.arange(200.0).view(-1, 1)}
+    asked = []
+
+    def slow(inputs):
+        asked.append(len(inputs["x"]))
+        time.sleep(0.002 * len(inputs["x"]))
+        return inputs["x"]
+
+    spec = InputSpec((1,), ("x",), torch.zeros(1, dtype=torch.int64), torch.zeros(1))
+    players = Players(("x",), {"x": torch.zeros(1, dtype=torch.int64)})
+    question = Question(slow, {"x": torch.zeros(1, 1)}, 0, {"x": spec}, players, rows, {"x": torch.zeros(1, 1)})
+    places, each = within_time(question, None)
+    assert places.tolist() == list(range(200))
+    assert each >= 0.002
+    assert asked == [FEW]
+    places, _ = within_time(question, 1.0)  # a tenth of it bears at most 50 rows
+    assert FEW <= len(places) <= 50
+    assert places[0] == 0
+    assert places[-1] == 199

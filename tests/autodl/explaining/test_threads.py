@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from autodl.explaining.threads import fastest_threads
+from autodl.explaining.threads import SLOW, fastest_threads
 
 
 @pytest.fixture(autouse=True)
@@ -34,3 +34,15 @@ def test_an_error_leaves_the_threads_as_they_were() -> None:
     with pytest.raises(RuntimeError, match="inside"), fastest_threads(work):
         pass
     assert torch.get_num_threads() == 2
+
+
+def test_slow_work_is_done_once_for_each_number() -> None:
+    done = []
+
+    def work() -> None:
+        done.append(torch.get_num_threads())
+        time.sleep(SLOW * 1.1)
+
+    with fastest_threads(work):
+        pass
+    assert done == [2, 1]
