@@ -21,7 +21,7 @@ from autodl.tuning.executors.job import Executor, Message, PackJob
 from autodl.tuning.prepared import Prepared
 from autodl.tuning.proposals import Params, Proposer
 from autodl.tuning.retries import retries
-from autodl.tuning.rungs import N_RUNGS, REDUCTION, next_rung, promotable, rung_epochs
+from autodl.tuning.rungs import N_RUNGS, REDUCTION, levels_of, next_rung, promotable
 from autodl.tuning.tidy import tidy
 from autodl.tuning.trials import Trials
 from autodl.tuning.turns import Turns
@@ -199,7 +199,7 @@ class Driver:
         return replace(config, epochs=self.plan.length(config)) if self.plan.length else config
 
     def _levels(self, number: int) -> tuple[int, ...]:
-        return rung_epochs(self.trials.entries[number].record.config.epochs, self.plan.rungs)
+        return levels_of(self.trials.entries[number].record.config, self.plan.rungs)
 
     def _first_rung(self, job: PackJob) -> int:
         return self._levels(next(iter(job.members)))[0]

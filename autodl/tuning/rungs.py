@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from autodl.records import TrialRecord
+from autodl.records import TrialConfig, TrialRecord
 
 REDUCTION = 3
 N_RUNGS = 3
@@ -31,6 +31,12 @@ def rung_epochs(epochs: int, rungs: int = N_RUNGS) -> tuple[int, ...]:
     """
     levels = {max(1, math.ceil(epochs / REDUCTION**power)) for power in range(rungs)}
     return tuple(sorted(levels))
+
+
+def levels_of(config: TrialConfig, rungs: int = N_RUNGS) -> tuple[int, ...]:
+    """The epochs at which a configuration waits; one that is trained for a share of the usual length goes through."""
+    short = float(config.training.get("length", 1.0)) < 1
+    return (config.epochs,) if short else rung_epochs(config.epochs, rungs)
 
 
 def next_rung(epoch: int, levels: tuple[int, ...]) -> int:
@@ -65,7 +71,7 @@ def promotable(
     for before_end in range(1, rungs):
         there: dict[tuple[str, ...], list[tuple[float, TrialRecord]]] = {}
         for each in everyone:
-            levels = rung_epochs(each.config.epochs, rungs)
+            levels = levels_of(each.config, rungs)
             if before_end < len(levels) and levels[-1 - before_end] in each.rungs:
                 place = (sign * each.rungs[levels[-1 - before_end]], each)
                 there.setdefault(tuple(sorted(each.config.encoders)), []).append(place)
@@ -82,7 +88,7 @@ def promotable(
 
 def _waits_at(record: TrialRecord, rungs: int, before_end: int) -> bool:
     """Whether the last rung that it reached is that one."""
-    return max(record.rungs) == rung_epochs(record.config.epochs, rungs)[-1 - before_end]
+    return max(record.rungs) == levels_of(record.config, rungs)[-1 - before_end]
 
 
 def by_fronts(records: Sequence[TrialRecord]) -> list[TrialRecord]:

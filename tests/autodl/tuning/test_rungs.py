@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autodl.records import Component, TrialConfig, TrialRecord
-from autodl.tuning.rungs import by_fronts, next_rung, promotable, rung_epochs
+from autodl.tuning.rungs import by_fronts, levels_of, next_rung, promotable, rung_epochs
 
 NOTHING = TrialConfig({}, {}, Component("l"), Component("o"), {}, 9, 0)
 LEVELS = (1, 3, 9)
@@ -23,6 +23,17 @@ def record(number, state="paused", cost=None, config=NOTHING, **rungs):
 
 def reads(*inputs, epochs=9):
     return replace(NOTHING, encoders={name: Component("e") for name in inputs}, epochs=epochs)
+
+
+def test_a_short_training_goes_through():
+    assert levels_of(NOTHING, RUNGS) == LEVELS
+    assert levels_of(replace(NOTHING, training={"length": 1.0}), RUNGS) == LEVELS
+    assert levels_of(replace(NOTHING, training={"length": 0.1}), RUNGS) == (9,)
+    both = [
+        record(0, config=replace(reads("a"), training={"length": 0.1}), r9=0.1),
+        *(record(n, r1=9.0) for n in (1, 2, 3)),
+    ]
+    assert [each.number for each in promotable(both, RUNGS, False)] == [1]
 
 
 @given(st.integers(1, 10_000))
