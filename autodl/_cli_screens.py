@@ -167,7 +167,7 @@ def _honesty(summary: Mapping[str, Any], width: int) -> list[str]:
     if summary.get("baselines"):
         listed = " · ".join(f"{name} {score(value)}" for name, value in summary["baselines"].items())
         lines += _line("baselines", f"{listed} (validation {summary['metric']})", width)
-    compared = summary.get("compared")
+    compared = [each for each in summary.get("compared") or [] if each["kind"] != "head"]
     if compared:
         metric = list(compared[0]["test"])[-1]
         listed = " · ".join(f"{each['name']} {score(each['test'][metric][0])}" for each in compared)

@@ -21,7 +21,7 @@ FIRST, SECOND = 1_000_003, 8_191
 def pairs_knob(default: int) -> Choice:
     """Return the choice of a table of pairs."""
     return Choice(
-        *(0, 16_384, 65_536, 131_072),
+        *(0, 16_000, 64_000, 128_000),  # 64,000 of 16 entries, packed by eight, are a block that malloc keeps
         doc="vectors that pairs of neighbouring tokens share by a hash; 0 = no pairs",
         default=default,
         limits=(0, 1_000_000),

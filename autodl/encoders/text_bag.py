@@ -34,7 +34,7 @@ class TextBag(Encoder):
 
     space: ClassVar[Space] = Space(
         width=Choice(8, 16, 32, 64, 128, doc="entries of a token's vector", default=16, limits=(1, 2048)),
-        pairs=pairs_knob(65_536),
+        pairs=pairs_knob(64_000),
         pooling=Choice("root", "mean", doc="what the sum is divided by: the root of what was counted, or all of it"),
         dense_depth=Integer(0, 1, doc="dense layers after the sum", default=0, limits=(0, 4)),
         dropout=dropout_knob("share of the sum's entries, and of dense units, set to zero in training", default=0.2),

@@ -104,7 +104,7 @@ TEXTS: tuple[Recipe, ...] = (
     ),
     Recipe(
         "text_bag",
-        {"width": 8, "pairs": 131072, "pooling": "mean"},
+        {"width": 8, "pairs": 128_000, "pooling": "mean"},
         "adamw",
         _steps(1e-2),
         training=_SHORT,

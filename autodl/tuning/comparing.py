@@ -22,8 +22,9 @@ from autodl.intervals import bootstrap_interval
 from autodl.leaderboard import describe
 from autodl.metrics import Metric
 from autodl.predictor import Predictor
-from autodl.records import TrialConfig, TrialRecord
+from autodl.records import Task, TrialConfig, TrialRecord
 from autodl.tuning._sights import PRETRAINED
+from autodl.tuning.own_heads import own_head
 from autodl.tuning.prepared import Prepared
 from autodl.tuning.run_folder import RunFolder
 from autodl.tuning.tensors import Goals
@@ -105,9 +106,11 @@ class Comparison:
     ) -> list[dict[str, Any]]:
         best = self.best()
         order = sorted(best, key=lambda key: (KINDS.index(key[0]), key[1]))
-        asked, tested = self._predictions([best[key] for key in order], predictor, frame, until)
+        members = [self._member(best[key]) for key in order]
+        heads = self._own_heads(members, predictor.task)
+        asked, tested = self._predictions([*members, *heads.values()], predictor, frame, until)
         found = []
-        for (kind, name), told in zip(order, tested, strict=True):
+        for (kind, name), told in zip(order, tested, strict=False):
             record = best[kind, name]
             said = load_file(self.run.trial(record.number) / "predictions.safetensors")["predictions"].double().numpy()
             title = {"alone": f"{name} alone", "late": "late fusion", "fused": "fused"}[kind]
@@ -120,30 +123,52 @@ class Comparison:
                     "rows": len(asked),
                 }
             )
+        for (name, head), told in zip(heads.items(), tested[len(order) :], strict=True):
+            found.append(
+                {
+                    **{"name": f"{name} by its head", "kind": "head", "trial": best["fused", ""].number, "input": name},
+                    **{"what": f"head beside the fusion: {describe(head.config)}", "validation": {}},
+                    **{"test": self._scores(told, truth[asked]), "rows": len(asked)},
+                }
+            )
+        return [*found, self._whole(predictor, judged, truth)]
+
+    def _whole(self, predictor: Predictor, judged: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+        """The predictor's scores."""
         assert predictor.evidence is not None, "internal error: a predictor without evidence"
-        whole = {
+        scores = {
             "validation": self._scores(judged, self.goals.judged_targets, predictor),
             "test": self._scores(predictor.evidence.told, truth, predictor),
         }
         count = len(predictor.members)
         what = f"ensemble of {count} trials" if count > 1 else describe(predictor.members[0].config)
-        ours = {"name": "predictor", "kind": "predictor", "what": what, "trial": None, "rows": len(truth)}
-        return [*found, {**ours, **whole}]
+        return {"name": "predictor", "kind": "predictor", "what": what, "trial": None, "rows": len(truth), **scores}
+
+    def _member(self, record: TrialRecord) -> FittedMember:
+        """A trial by itself."""
+        self.prepared.keys(record.config)
+        weights = load_file(self.run.trial(record.number) / "weights.safetensors")
+        return FittedMember(record.number, record.config, weights, 1.0)
+
+    def _own_heads(self, members: Sequence[FittedMember], task: Task) -> dict[str, FittedMember]:
+        """Input → its head in the best network that fuses, where it has one."""
+        found: dict[str, FittedMember] = {}
+        for member in members:
+            if kind_of(member.config)[0] == "fused":
+                for at, (name, key) in enumerate(member.keys.items()):
+                    head = own_head(member, name, self.prepared.specs[key], task.n_outputs, -1 - at)
+                    found |= {name: head} if head else {}
+        return found
 
     def _predictions(
-        self, records: Sequence[TrialRecord], predictor: Predictor, frame: pd.DataFrame, until: float
+        self, members: Sequence[FittedMember], predictor: Predictor, frame: pd.DataFrame, until: float
     ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Which rows were asked, as many as time bears, and what each of some trials says of them by itself.
+        """Which rows were asked, as many as time bears, and what each of some members says of them by itself.
 
-        The prior is said where a trial reads nothing of a row.
+        The prior is said where a member reads nothing of a row.
         """
-        if not records:
+        if not members:
             return np.arange(0), []
-        members = []
-        for record in records:
-            self.prepared.keys(record.config)
-            weights = load_file(self.run.trial(record.number) / "weights.safetensors")
-            members.append(FittedMember(record.number, record.config, weights, 1.0))
         ensemble = FittedEnsemble(members, self.prepared.modalities, self.prepared.specs, predictor.task)
         plain = replace(predictor.calibration, scales=(), biases=())
         order = np.random.default_rng(self.seed).permutation(len(frame))
